@@ -1,0 +1,34 @@
+#include "cryptoki/call.h"
+
+#include <utility>
+
+namespace p11ha::cryptoki {
+namespace {
+
+using Lowering = CK_RV (*)(const FunctionList&, const std::uintptr_t*);
+
+template <auto Entry, class Pointer>
+struct Lower;
+template <auto Entry, class... Params>
+struct Lower<Entry, CK_RV (*)(Params...)> {
+  static CK_RV run(const FunctionList& functions, const std::uintptr_t* words) {
+    const auto entry = functions.*Entry;
+    if (entry == nullptr) return CKR_FUNCTION_NOT_SUPPORTED;
+    return [&]<std::size_t... I>(std::index_sequence<I...>) { return entry(detail::fromWord<Params>(words[I])...); }
+    (std::index_sequence_for<Params...>());
+  }
+};
+
+constexpr Lowering kLowerings[kFunctionCount] = {
+#define FN(name, ...) &Lower<&FunctionList::C_##name, CK_C_##name>::run,
+#include "cryptoki/functions.def"
+#undef FN
+};
+
+}  // namespace
+
+CK_RV invoke(const FunctionList& functions, const Call& call) {
+  return kLowerings[static_cast<std::size_t>(call.fn)](functions, call.words.data());
+}
+
+}  // namespace p11ha::cryptoki

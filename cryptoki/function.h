@@ -1,0 +1,103 @@
+// functions.def as a table: what is known of each function, for whoever treats calls generically.
+#pragma once
+
+#include <array>
+#include <span>
+#include <string_view>
+
+#include "cryptoki/roles.h"
+
+namespace p11ha::cryptoki {
+
+/// The functions, in the order of CK_FUNCTION_LIST_3_0.
+enum class Fn : std::uint8_t {
+#define FN(name, ...) name,
+#include "cryptoki/functions.def"
+#undef FN
+};
+
+#define FN(name, ...) +1
+/// How many there are.
+inline constexpr std::size_t kFunctionCount = 0
+#include "cryptoki/functions.def"
+    ;
+#undef FN
+
+enum class Route : std::uint8_t { Library, Slot, Session };
+
+/// The operations a session can have active, each at most once (PKCS #11 v3.0, 5.6.8).
+enum class Op : std::uint8_t {
+  None,
+  Find,
+  Encrypt,
+  Decrypt,
+  Digest,
+  Sign,
+  SignRecover,
+  Verify,
+  VerifyRecover,
+  MessageEncrypt,
+  MessageDecrypt,
+  MessageSign,
+  MessageVerify,
+};
+inline constexpr std::size_t kOpCount = 13;
+
+enum class EffectKind : std::uint8_t { None, Begin, Whole, Part, Final, Message, Dual, Cancel, Restore };
+
+/// What a call does to the session's operations.
+struct Effect {
+  EffectKind kind = EffectKind::None;
+  Op op = Op::None;
+  Op second = Op::None;
+};
+
+/// What a retry may do once a member is lost (DESIGN.md, "What a member answers, and what is retried").
+enum class Replay : std::uint8_t { Always, Reinit, Journal, Idempotent, Create, Context, Own };
+
+/// Where a call runs: see functions.def.
+enum class Spread : std::uint8_t { Any, Here, Primary, All, Local };
+
+/// One argument: its role and the machine word of the Call where it begins.
+struct Argument {
+  RoleKind role{};
+  std::uint8_t word = 0;
+  std::uint8_t words = 0;
+};
+
+inline constexpr std::size_t kMaxWords = 9;      // C_EncryptMessage
+inline constexpr std::size_t kMaxArguments = 6;  // C_GenerateKeyPair
+
+/// A row of functions.def. Constant, static storage.
+struct Function {
+  std::string_view name;  // with its C_
+  Route route{};
+  Effect effect;
+  Replay replay{};
+  Spread spread{};
+  std::array<Argument, kMaxArguments> arguments{};
+  std::uint8_t argumentCount = 0;
+  std::uint8_t wordCount = 0;
+
+  constexpr std::span<const Argument> args() const { return {arguments.data(), argumentCount}; }
+  constexpr const Argument* find(RoleKind role) const {
+    for (std::size_t i = 0; i < argumentCount; ++i) {
+      if (arguments[i].role == role) return &arguments[i];
+    }
+    return nullptr;
+  }
+};
+
+/// The row of a function. Any thread; cannot fail.
+const Function& function(Fn fn);
+
+/// The function of that name ("C_Sign"), or nullptr.
+const Fn* findFunction(std::string_view name);
+
+/// Is this role a handle of an object, so that it differs from member to member?
+constexpr bool isObjectHandle(RoleKind role) {
+  return role == RoleKind::ObjectId || role == RoleKind::KeyId || role == RoleKind::WrappingKeyId ||
+         role == RoleKind::UnwrappingKeyId || role == RoleKind::OptionalKeyId;
+}
+
+}  // namespace p11ha::cryptoki

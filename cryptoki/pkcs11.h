@@ -1,0 +1,60 @@
+// PKCS #11 v3.0 as the standard has it, over the headers that libnss3-dev ships (the only packaged ones).
+//
+// Those differ from the standard in three ways that matter: CK_C_INITIALIZE_ARGS has a seventh member, CK_GCM_PARAMS
+// changes with a macro, and some names are missing. Nothing else in the tree includes them.
+#pragma once
+
+#if defined(NSS_PKCS11_2_0_COMPAT) || defined(NSS_PCKS11_2_0_COMPAT)
+#error "NSS_PKCS11_2_0_COMPAT changes CK_GCM_PARAMS: do not define it"
+#endif
+
+#include <cstddef>
+#include <cstdint>
+#include <iterator>
+
+// What these headers declare is what a Cryptoki module exports.
+#pragma GCC visibility push(default)
+#define CK_PKCS11_3_0 1
+#include <nss/pkcs11.h>
+#pragma GCC visibility pop
+
+#ifndef CKA_UNIQUE_ID
+#define CKA_UNIQUE_ID 0x00000004UL
+#endif
+#ifndef CKR_AEAD_DECRYPT_FAILED
+#define CKR_AEAD_DECRYPT_FAILED 0x00000042UL
+#endif
+#ifndef CKR_KEY_PARAMS_INVALID
+#define CKR_KEY_PARAMS_INVALID 0x0000006BUL
+#endif
+#ifndef CKR_TOKEN_NOT_INITIALIZED
+#define CKR_TOKEN_NOT_INITIALIZED 0x00000210UL
+#endif
+#ifndef CKR_NO_EVENT
+#define CKR_NO_EVENT 0x00000008UL
+#endif
+
+namespace p11ha::cryptoki {
+
+/// CK_C_INITIALIZE_ARGS of the standard (PKCS #11 v3.0, 5.4): what an application passes. Reading NSS's seventh member
+/// would read past it.
+struct InitializeArgs {
+  CK_CREATEMUTEX CreateMutex;
+  CK_DESTROYMUTEX DestroyMutex;
+  CK_LOCKMUTEX LockMutex;
+  CK_UNLOCKMUTEX UnlockMutex;
+  CK_FLAGS flags;
+  CK_VOID_PTR pReserved;
+};
+
+static_assert(sizeof(CK_ULONG) == 8 && sizeof(void*) == 8, "p11ha is built for LP64");
+static_assert(sizeof(InitializeArgs) == 48 && offsetof(InitializeArgs, pReserved) == 40);
+static_assert(sizeof(CK_C_INITIALIZE_ARGS) == 56, "NSS's own: the standard's six members and one more");
+static_assert(offsetof(CK_C_INITIALIZE_ARGS, LibraryParameters) == offsetof(InitializeArgs, pReserved));
+static_assert(sizeof(CK_ATTRIBUTE) == 24 && sizeof(CK_MECHANISM) == 24);
+static_assert(sizeof(CK_GCM_PARAMS) == 48 && offsetof(CK_GCM_PARAMS, ulIvBits) == 16, "the standard's, with ulIvBits");
+static_assert(sizeof(CK_FUNCTION_LIST) == (68 + 1) * sizeof(void*));
+static_assert(sizeof(CK_FUNCTION_LIST_3_0) == (92 + 1) * sizeof(void*));
+static_assert(offsetof(CK_FUNCTION_LIST, C_WaitForSlotEvent) == offsetof(CK_FUNCTION_LIST_3_0, C_WaitForSlotEvent));
+
+}  // namespace p11ha::cryptoki
