@@ -30,6 +30,63 @@
 #ifndef CKR_NO_EVENT
 #define CKR_NO_EVENT 0x00000008UL
 #endif
+#ifndef CKA_NAME_HASH_ALGORITHM
+#define CKA_NAME_HASH_ALGORITHM 0x0000008CUL
+#endif
+#ifndef CKO_OTP_KEY
+#define CKO_OTP_KEY 0x00000008UL
+#endif
+#ifndef CKK_SECURID
+#define CKK_SECURID 0x00000022UL
+#endif
+#ifndef CKK_HOTP
+#define CKK_HOTP 0x00000023UL
+#endif
+#ifndef CKK_ACTI
+#define CKK_ACTI 0x00000024UL
+#endif
+#ifndef CKF_EC_CURVENAME
+#define CKF_EC_CURVENAME 0x04000000UL
+#endif
+#ifndef CKM_DES3_CMAC_GENERAL
+#define CKM_DES3_CMAC_GENERAL 0x00000137UL
+#endif
+#ifndef CKM_DES3_CMAC
+#define CKM_DES3_CMAC 0x00000138UL
+#endif
+#ifndef CKM_TLS10_MAC_SERVER
+#define CKM_TLS10_MAC_SERVER 0x000003D6UL
+#endif
+#ifndef CKM_TLS10_MAC_CLIENT
+#define CKM_TLS10_MAC_CLIENT 0x000003D7UL
+#endif
+#ifndef CKM_CAMELLIA_CTR
+#define CKM_CAMELLIA_CTR 0x00000558UL
+#endif
+#ifndef CKM_KEA_DERIVE
+#define CKM_KEA_DERIVE 0x00001012UL
+#endif
+#ifndef CKM_AES_XTS
+#define CKM_AES_XTS 0x00001071UL
+#endif
+#ifndef CKM_AES_XTS_KEY_GEN
+#define CKM_AES_XTS_KEY_GEN 0x00001072UL
+#endif
+#ifndef CKM_AES_GMAC
+#define CKM_AES_GMAC 0x0000108EUL
+#endif
+#ifndef CKM_AES_OFB
+#define CKM_AES_OFB 0x00002104UL
+#endif
+#ifndef CKM_AES_CFB64
+#define CKM_AES_CFB64 0x00002105UL
+#endif
+#ifndef CKM_AES_CFB8
+#define CKM_AES_CFB8 0x00002106UL
+#endif
+#ifndef CKM_AES_CFB128
+#define CKM_AES_CFB128 0x00002107UL
+#endif
 
 namespace p11ha::cryptoki {
 

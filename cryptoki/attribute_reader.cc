@@ -1,0 +1,138 @@
+#include "cryptoki/attribute_reader.h"
+
+#include <algorithm>
+#include <memory>
+#include <utility>
+#include <vector>
+
+#include "cryptoki/attribute.h"
+
+namespace p11ha::cryptoki {
+namespace {
+
+constexpr int kAttempts = 4;
+
+bool carriesValues(CK_RV rv) {
+  return rv == CKR_OK || rv == CKR_ATTRIBUTE_SENSITIVE || rv == CKR_ATTRIBUTE_TYPE_INVALID ||
+         rv == CKR_BUFFER_TOO_SMALL;
+}
+
+// What a member may make us allocate for one object.
+struct Budget {
+  std::size_t attributes = kMaxTemplateAttributes;
+  std::size_t bytes = kMaxTemplateValues;
+};
+
+// The buffers of one call: grown by what the call before it answered.
+class Query {
+ public:
+  explicit Query(std::span<const CK_ATTRIBUTE_TYPE> types) : attributes_(types.size()), buffers_(types.size()) {
+    for (std::size_t i = 0; i < types.size(); ++i) attributes_[i] = {types[i], nullptr, 0};
+  }
+  explicit Query(std::size_t count) : attributes_(count, CK_ATTRIBUTE{}), buffers_(count) {}
+
+  CK_ATTRIBUTE* data() { return attributes_.data(); }
+  std::size_t size() const { return attributes_.size(); }
+
+  enum class Next : std::uint8_t { Done, Again, Absurd };
+
+  // Gives room to whatever has a length and no value yet. Again: something was given room, so that one more call is
+  // due.
+  Next makeRoom(std::size_t depth, Budget& budget) {
+    Next next = Next::Done;
+    for (std::size_t i = 0; i < attributes_.size(); ++i) {
+      CK_ATTRIBUTE& attribute = attributes_[i];
+      Buffer& buffer = buffers_[i];
+      if (attribute.ulValueLen == CK_UNAVAILABLE_INFORMATION) continue;
+      if (buffer.nested) {
+        const Next inner = buffer.nested->makeRoom(depth + 1, budget);
+        if (inner == Next::Absurd) return inner;
+        if (inner == Next::Again) next = inner;
+      } else if (attribute.pValue == nullptr && attribute.ulValueLen != 0) {
+        if (attribute.ulValueLen > std::min(kMaxAttributeValue, budget.bytes)) return Next::Absurd;
+        budget.bytes -= attribute.ulValueLen;
+        if (isTemplateAttribute(attribute.type)) {
+          const std::size_t count = attribute.ulValueLen / sizeof(CK_ATTRIBUTE);
+          if (attribute.ulValueLen % sizeof(CK_ATTRIBUTE) != 0 || count > budget.attributes ||
+              depth == kMaxTemplateDepth) {
+            return Next::Absurd;
+          }
+          budget.attributes -= count;
+          buffer.nested = std::make_unique<Query>(count);
+          attribute.pValue = buffer.nested->data();
+        } else {
+          buffer.bytes.resize(attribute.ulValueLen);
+          attribute.pValue = buffer.bytes.data();
+        }
+        next = Next::Again;
+      }
+    }
+    return next;
+  }
+
+  // A length that was there in the call before and is not now: the value outgrew its room.
+  bool lostValues() const {
+    for (std::size_t i = 0; i < attributes_.size(); ++i) {
+      if (attributes_[i].ulValueLen == CK_UNAVAILABLE_INFORMATION && attributes_[i].pValue != nullptr) return true;
+      if (buffers_[i].nested && buffers_[i].nested->lostValues()) return true;
+    }
+    return false;
+  }
+
+  // False: a length beyond the room that was given.
+  bool moveTo(Template& out, std::size_t count) const {
+    if (count > attributes_.size()) return false;
+    for (std::size_t i = 0; i < count; ++i) {
+      const CK_ATTRIBUTE& attribute = attributes_[i];
+      const Buffer& buffer = buffers_[i];
+      if (attribute.ulValueLen == CK_UNAVAILABLE_INFORMATION) continue;
+      if (buffer.nested) {
+        Template inner;
+        if (!buffer.nested->moveTo(inner, attribute.ulValueLen / sizeof(CK_ATTRIBUTE))) return false;
+        out.addTemplate(attribute.type, std::move(inner));
+      } else if (isTemplateAttribute(attribute.type)) {
+        out.addTemplate(attribute.type, Template());
+      } else {
+        if (attribute.ulValueLen > buffer.bytes.size()) return false;
+        out.addBytes(attribute.type, std::span(buffer.bytes).first(attribute.ulValueLen));
+      }
+    }
+    return true;
+  }
+
+ private:
+  struct Buffer {
+    base::SecureBytes bytes;
+    std::unique_ptr<Query> nested;
+  };
+  std::vector<CK_ATTRIBUTE> attributes_;
+  std::vector<Buffer> buffers_;
+};
+
+}  // namespace
+
+Outcome readAttributes(Member& member, CK_SESSION_HANDLE session, CK_OBJECT_HANDLE object,
+                       std::span<const CK_ATTRIBUTE_TYPE> types, Template& out) {
+  out.clear();
+  Outcome outcome;
+  for (int attempt = 0; attempt < kAttempts; ++attempt) {
+    Query query(types);
+    Budget budget;
+    Query::Next next = Query::Next::Again;
+    while (next == Query::Next::Again) {
+      outcome = member.execute(makeCall<Fn::GetAttributeValue>(session, object, query.data(), query.size()));
+      if (outcome.fate != Fate::Answered || !carriesValues(outcome.rv)) return outcome;
+      next = query.makeRoom(1, budget);
+    }
+    if (next == Query::Next::Absurd) return {CKR_GENERAL_ERROR, Fate::Answered};
+    if (outcome.rv == CKR_BUFFER_TOO_SMALL || query.lostValues()) continue;
+    Template read;
+    if (!query.moveTo(read, query.size())) return {CKR_GENERAL_ERROR, Fate::Answered};
+    if (!read.empty() || types.empty()) outcome.rv = CKR_OK;
+    out = std::move(read);
+    return outcome;
+  }
+  return outcome;
+}
+
+}  // namespace p11ha::cryptoki
