@@ -109,11 +109,9 @@ class Query {
   std::vector<Buffer> buffers_;
 };
 
-}  // namespace
-
-Outcome readAttributes(Member& member, CK_SESSION_HANDLE session, CK_OBJECT_HANDLE object,
-                       std::span<const CK_ATTRIBUTE_TYPE> types, Template& out) {
-  out.clear();
+// All named attributes together.
+Outcome readAtOnce(Member& member, CK_SESSION_HANDLE session, CK_OBJECT_HANDLE object,
+                   std::span<const CK_ATTRIBUTE_TYPE> types, Template& out) {
   Outcome outcome;
   for (int attempt = 0; attempt < kAttempts; ++attempt) {
     Query query(types);
@@ -132,6 +130,62 @@ Outcome readAttributes(Member& member, CK_SESSION_HANDLE session, CK_OBJECT_HAND
     out = std::move(read);
     return outcome;
   }
+  return outcome;
+}
+
+bool failedOverSome(const Outcome& outcome) {
+  return outcome.fate == Fate::Answered && (outcome.rv == CKR_GENERAL_ERROR || outcome.rv == CKR_FUNCTION_FAILED);
+}
+
+}  // namespace
+
+Outcome readAttributes(Member& member, CK_SESSION_HANDLE session, CK_OBJECT_HANDLE object,
+                       std::span<const CK_ATTRIBUTE_TYPE> types, Template& out) {
+  out.clear();
+  Outcome outcome = readAtOnce(member, session, object, types, out);
+  if (!failedOverSome(outcome) || types.size() < 2) return outcome;
+
+  Template read;
+  for (const CK_ATTRIBUTE_TYPE& type : types) {
+    Template one;
+    const Outcome each = readAtOnce(member, session, object, {&type, 1}, one);
+    if (each.fate != Fate::Answered) return each;
+    if (each.rv == CKR_OK) {
+      read.append(one);
+    } else if (!carriesValues(each.rv) && !failedOverSome(each)) {
+      return each;
+    }
+  }
+  if (read.empty()) return outcome;
+  out = std::move(read);
+  return {};
+}
+
+Outcome readForCopy(Member& member, CK_SESSION_HANDLE session, CK_OBJECT_HANDLE object, CK_OBJECT_CLASS objectClass,
+                    CopyValue value, Template& out) {
+  out.clear();
+  Template read;
+  Outcome outcome = readAttributes(member, session, object, copyAttributes(objectClass), read);
+  if (outcome.rv != CKR_OK || outcome.fate != Fate::Answered) return outcome;
+
+  Template material;
+  if (value == CopyValue::With) {
+    const auto types = valueAttributes(objectClass, read.ulong(CKA_KEY_TYPE).value_or(CK_UNAVAILABLE_INFORMATION));
+    outcome = readAttributes(member, session, object, types, material);
+    if (outcome.rv != CKR_OK || outcome.fate != Fate::Answered) return outcome;
+    if (!material.has(CKA_VALUE) && !material.has(CKA_PRIVATE_EXPONENT)) return {CKR_ATTRIBUTE_SENSITIVE};
+  }
+
+  Template last;
+  for (const CK_ATTRIBUTE& attribute : read.attributes()) {
+    if (attribute.ulValueLen == 0) continue;
+    const AttributeInfo* info = attributeInfo(attribute.type);
+    (info != nullptr && info->part == CopyPart::Last ? last : out).appendFrom(read, attribute.type);
+  }
+  for (const CK_ATTRIBUTE& attribute : material.attributes()) {
+    if (attribute.ulValueLen != 0) out.appendFrom(material, attribute.type);
+  }
+  out.append(last);
   return outcome;
 }
 

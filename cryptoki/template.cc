@@ -79,10 +79,19 @@ void Template::addTemplate(CK_ATTRIBUTE_TYPE type, Template value) {
 
 void Template::append(const Template& other) {
   const std::size_t count = other.list_.size();  // before the first is added: other may be this template
+  for (std::size_t i = 0; i < count; ++i) appendAt(other, i);
+}
+
+void Template::appendFrom(const Template& other, CK_ATTRIBUTE_TYPE type) {
+  const std::size_t count = other.list_.size();
   for (std::size_t i = 0; i < count; ++i) {
-    const Value& value = other.values_[i];
-    add(other.list_[i].type, {value.bytes, value.nested ? std::make_unique<Template>(*value.nested) : nullptr});
+    if (other.list_[i].type == type) appendAt(other, i);
   }
+}
+
+void Template::appendAt(const Template& other, std::size_t index) {
+  const Value& value = other.values_[index];
+  add(other.list_[index].type, {value.bytes, value.nested ? std::make_unique<Template>(*value.nested) : nullptr});
 }
 
 void Template::setBool(CK_ATTRIBUTE_TYPE type, bool value) { set(type, {boolBytes(value), nullptr}); }

@@ -43,6 +43,8 @@ class Template {
   void addTemplate(CK_ATTRIBUTE_TYPE type, Template value);
   /// All attributes of another template.
   void append(const Template& other);
+  /// That attribute of another template, each time it occurs there.
+  void appendFrom(const Template& other, CK_ATTRIBUTE_TYPE type);
 
   /// Replace the attribute where it is (and drop further occurrences), or put it at the end.
   void setBool(CK_ATTRIBUTE_TYPE type, bool value);
@@ -87,6 +89,7 @@ class Template {
 
   static base::Result<Template, CK_RV> copyWithin(const CK_ATTRIBUTE* attributes, CK_ULONG count, std::size_t depth,
                                                   Budget& budget);
+  void appendAt(const Template& other, std::size_t index);
   std::optional<std::size_t> indexOf(CK_ATTRIBUTE_TYPE type) const;
   void add(CK_ATTRIBUTE_TYPE type, Value value);
   void set(CK_ATTRIBUTE_TYPE type, Value value);
