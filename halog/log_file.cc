@@ -1,7 +1,6 @@
 #include "halog/log_file.h"
 
 #include <fcntl.h>
-#include <sched.h>
 #include <sys/file.h>
 #include <unistd.h>
 
@@ -154,21 +153,21 @@ bool LogFile::stillOpen(struct stat& seen) const {
 }
 
 bool LogFile::tailIsTorn() const {
-  // Another process's record may be half visible while it is being written: a file that grows is looked at again.
+  // A file that keeps growing is one that others find whole.
   constexpr int kLooks = 4;
-  off_t before = -1;
   for (int i = 0; i < kLooks; ++i) {
     struct stat seen {};
     char last = 0;
-    if (fstat(fd_, &seen) != 0) return false;
-    if (seen.st_size == 0) return false;
+    if (fstat(fd_, &seen) != 0 || seen.st_size == 0) return false;
     if (pread(fd_, &last, 1, seen.st_size - 1) != 1) return tail_ == Tail::Torn;
     if (last == '\n') return false;
-    if (seen.st_size == before) return true;
-    before = seen.st_size;
-    sched_yield();
+    // A record that crosses a page is half visible while another process writes it. Asking for a hole takes the lock
+    // that write(2) holds, and so waits for that record's end.
+    lseek(fd_, seen.st_size - 1, SEEK_HOLE);
+    const off_t size = seen.st_size;
+    if (fstat(fd_, &seen) != 0 || seen.st_size == size) return true;
   }
-  return true;
+  return false;
 }
 
 }  // namespace p11ha::halog

@@ -1,38 +1,12 @@
 #include "halog/set_aside.h"
 
-#include <fcntl.h>
-#include <unistd.h>
-
 #include <array>
-#include <cerrno>
 #include <cstdio>
 
 #include "halog/log_settings.h"
+#include "halog/rename_noreplace.h"
 
 namespace p11ha::halog {
-namespace {
-
-enum class Attempt { Done, Taken, Failed };
-
-// For file systems without RENAME_NOREPLACE: the name is taken by an empty file that only its maker replaces. Unlike
-// link and unlink this needs no hard links, and a crash in between leaves an empty file instead of every line twice.
-Attempt renameOverPlaceholder(const std::string& from, const std::string& to) {
-  const int placeholder = open(to.c_str(), O_WRONLY | O_CREAT | O_EXCL | O_CLOEXEC | O_NOFOLLOW, 0600);
-  if (placeholder < 0) return errno == EEXIST ? Attempt::Taken : Attempt::Failed;
-  close(placeholder);
-  if (::rename(from.c_str(), to.c_str()) == 0) return Attempt::Done;
-  unlink(to.c_str());
-  return Attempt::Failed;
-}
-
-Attempt renameTo(const std::string& from, const std::string& to) {
-  if (renameat2(AT_FDCWD, from.c_str(), AT_FDCWD, to.c_str(), RENAME_NOREPLACE) == 0) return Attempt::Done;
-  if (errno == EEXIST) return Attempt::Taken;
-  if (errno == EINVAL || errno == ENOSYS) return renameOverPlaceholder(from, to);
-  return Attempt::Failed;
-}
-
-}  // namespace
 
 bool SetAside::rename(const std::string& directory, const std::tm& local) {
   std::array<char, 96> text{};
@@ -47,8 +21,8 @@ bool SetAside::rename(const std::string& directory, const std::tm& local) {
     std::string to = directory + "/haErrorLog_" + stamp_;
     if (suffix_ > 0) to += "_" + std::to_string(suffix_);
     to += ".txt";
-    const Attempt attempt = renameTo(logPath(directory), to);
-    if (attempt != Attempt::Taken) return attempt == Attempt::Done;
+    const Renamed renamed = renameNoReplace(logPath(directory), to);
+    if (renamed != Renamed::Taken) return renamed == Renamed::Done;
   }
 }
 
