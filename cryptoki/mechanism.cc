@@ -1,0 +1,36 @@
+#include "cryptoki/mechanism.h"
+
+#include <algorithm>
+
+namespace p11ha::cryptoki {
+namespace {
+
+constexpr MechanismInfo kRows[] = {
+#define MECHANISM(name, parameter) {name, #name, ParameterKind::parameter},
+#include "cryptoki/mechanisms.def"
+};
+
+consteval bool byType() {
+  for (std::size_t i = 1; i < std::size(kRows); ++i) {
+    if (kRows[i - 1].type >= kRows[i].type) return false;
+  }
+  return true;
+}
+static_assert(byType(), "mechanisms.def: not by value, or two rows for one mechanism");
+
+}  // namespace
+
+const MechanismInfo* mechanismInfo(CK_MECHANISM_TYPE type) {
+  const auto* found = std::lower_bound(std::begin(kRows), std::end(kRows), type,
+                                       [](const MechanismInfo& row, CK_MECHANISM_TYPE t) { return row.type < t; });
+  return found != std::end(kRows) && found->type == type ? found : nullptr;
+}
+
+std::span<const MechanismInfo> allMechanisms() { return kRows; }
+
+std::string_view mechanismName(CK_MECHANISM_TYPE type) {
+  const MechanismInfo* info = mechanismInfo(type);
+  return info != nullptr ? info->name : "unknown mechanism";
+}
+
+}  // namespace p11ha::cryptoki
