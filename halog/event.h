@@ -25,6 +25,8 @@ struct ObjectText {
   friend bool operator==(const ObjectText&, const ObjectText&) = default;
 };
 
+inline constexpr std::string_view kNoId;
+
 // clang-format off
 // Each row of events.def becomes an aggregate with its message ID, its text and its fields. A member is named by its
 // serial number, an attempt by its number, from 1.
