@@ -25,17 +25,16 @@ Pointer argument(const Call& call, RoleKind role) {
 
 class Inside {
  public:
-  explicit Inside(Slot* slot) : slot_(slot) {
-    if (slot_ != nullptr) slot_->occupancy().enter();
-  }
+  explicit Inside(Slot* slot) : slot_(slot), turn_(slot == nullptr ? 0 : slot->occupancy().enter()) {}
   ~Inside() {
-    if (slot_ != nullptr) slot_->occupancy().leave();
+    if (slot_ != nullptr) slot_->occupancy().leave(turn_);
   }
   Inside(const Inside&) = delete;
   Inside& operator=(const Inside&) = delete;
 
  private:
-  Slot* slot_;
+  Slot* const slot_;
+  const unsigned turn_;
 };
 
 }  // namespace
@@ -54,6 +53,19 @@ CK_RV Runtime::initialize(const Call& call) {
   return rv;
 }
 
+// The control thread makes calls of its own, so that the wrapped module has more threads than a client that promises to
+// have one (NULL) knows of.
+CK_RV Runtime::initializeWrapped(const Call& call) {
+  CK_C_INITIALIZE_ARGS threaded{};
+  if (const auto* given = argument<const cryptoki::InitializeArgs*>(call, RoleKind::InitializeArguments)) {
+    if (given->CreateMutex != nullptr) return cryptoki::invoke(wrapped_, call);
+    threaded.flags = given->flags;
+    threaded.LibraryParameters = static_cast<CK_CHAR_PTR*>(given->pReserved);
+  }
+  threaded.flags |= CKF_OS_LOCKING_OK;
+  return cryptoki::invoke(wrapped_, makeCall<Fn::Initialize>(&threaded));
+}
+
 CK_RV Runtime::finalize(const Call& call) {
   {
     base::Lock lock(mutex_);
@@ -69,7 +81,6 @@ CK_RV Runtime::finalize(const Call& call) {
   }
   running_.store(false, std::memory_order_release);
   sessions_.clear();
-  publish(nullptr);
   return rv;
 }
 
@@ -147,6 +158,7 @@ bool Runtime::hold(const Verdict& verdict, Counters::Counter& counter) {
 CK_RV Runtime::pass(const Call& call, Slot* slot, const RuleSet* rules, Counters::Counter& counter) {
   counter.passed.fetch_add(1, std::memory_order_relaxed);
   if (call.fn == Fn::Finalize) return finalize(call);
+  if (call.fn == Fn::Initialize) return initializeWrapped(call);
   if (call.fn == Fn::GetSlotList && rules != nullptr && rules->unplugsAny()) return listSlots(call, *rules);
   // Forgotten before the handle can be given to another session.
   if (call.fn == Fn::CloseSession) sessions_.forget(call.session());
@@ -272,7 +284,7 @@ void Runtime::apply(const std::vector<Rule>& rules) {
 void Runtime::publish(std::unique_ptr<const RuleSet> rules) {
   {
     base::Lock lock(mutex_);
-    const bool none = rules == nullptr || rules->empty();
+    const bool none = rules->empty();
     rules_.store(none ? nullptr : rules.get(), std::memory_order_seq_cst);
     if (!none) published_.push_back(std::move(rules));
   }

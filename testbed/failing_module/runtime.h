@@ -49,6 +49,7 @@ class Runtime {
   Subject subjectOf(Slot* slot);
   CK_RV judged(const cryptoki::Call& call, Slot* slot, Counters::Counter& counter);
   CK_RV pass(const cryptoki::Call& call, Slot* slot, const RuleSet* rules, Counters::Counter& counter);
+  CK_RV initializeWrapped(const cryptoki::Call& call);
   CK_RV finalize(const cryptoki::Call& call);
   CK_RV listSlots(const cryptoki::Call& call, const RuleSet& rules);
   void amendInfo(const cryptoki::Call& call, Slot& slot, const RuleSet& rules);

@@ -8,9 +8,11 @@ namespace p11ha::testbed {
 
 void Occupancy::drain() {
   draining_.store(true, std::memory_order_seq_cst);
-  {
+  // Twice, because somebody may have looked at the turn long ago and have entered only now.
+  for (int i = 0; i < 2; ++i) {
+    const unsigned turn = turn_.fetch_add(1, std::memory_order_seq_cst) % 2;
     base::Lock lock(mutex_);
-    while (inside_.load(std::memory_order_seq_cst) != 0) left_.wait(mutex_);
+    while (inside_[turn].load(std::memory_order_seq_cst) != 0) left_.wait(mutex_);
   }
   draining_.store(false, std::memory_order_seq_cst);
 }

@@ -12,21 +12,27 @@
 
 namespace p11ha::testbed {
 
-/// Those whose calls are inside the wrapped module. Any thread.
+/// Those whose calls are under way. Any thread.
 class Occupancy {
  public:
-  void enter() { inside_.fetch_add(1, std::memory_order_seq_cst); }
-  void leave() {
-    // Sequentially consistent on both sides: either we see somebody draining, or he sees that we have left.
-    if (inside_.fetch_sub(1, std::memory_order_seq_cst) == 1 && draining_.load(std::memory_order_seq_cst)) wake();
+  /// What leave() wants to have back.
+  unsigned enter() {
+    const unsigned turn = turn_.load(std::memory_order_seq_cst) % 2;
+    inside_[turn].fetch_add(1, std::memory_order_seq_cst);
+    return turn;
   }
-  /// Waits until nobody is inside. Whoever calls it has made sure that nobody enters for long. One thread at a time.
+  void leave(unsigned turn) {
+    // Sequentially consistent on both sides: either we see somebody draining, or he sees that we have left.
+    if (inside_[turn].fetch_sub(1, std::memory_order_seq_cst) == 1 && draining_.load(std::memory_order_seq_cst)) wake();
+  }
+  /// Waits for those who entered before, however many enter meanwhile. One thread at a time.
   void drain();
 
  private:
   void wake();
 
-  std::atomic<long> inside_{0};
+  std::atomic<unsigned> turn_{0};
+  std::array<std::atomic<long>, 2> inside_{};
   std::atomic<bool> draining_{false};
   base::Mutex mutex_;
   base::Condition left_;

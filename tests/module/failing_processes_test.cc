@@ -187,7 +187,9 @@ TEST_F(FailingProcesses, WithoutControlItOnlyPassesOn) {
 }
 
 TEST_F(FailingProcesses, WhatItCannotLoadOrReadFailsInitialize) {
-  const Client client(loadModule(kFailingModule));
+  const auto copy = store.folder() / "copy.so";  // one that has not loaded what it wraps
+  std::filesystem::copy_file(kFailingModule, copy);
+  const Client client(loadModule(copy.string()));
   setenv("P11HA_FAILING_MODULE", "/nonexistent.so", 1);
   EXPECT_EQ(client.f->C_Initialize(nullptr), CKR_GENERAL_ERROR);
   unsetenv("P11HA_FAILING_MODULE");
