@@ -130,7 +130,7 @@ Outcome readAtOnce(Member& member, CK_SESSION_HANDLE session, CK_OBJECT_HANDLE o
     out = std::move(read);
     return outcome;
   }
-  return outcome;
+  return {CKR_BUFFER_TOO_SMALL, Fate::Answered};
 }
 
 bool failedOverSome(const Outcome& outcome) {

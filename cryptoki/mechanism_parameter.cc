@@ -96,7 +96,6 @@ constexpr ParameterField onlyIf(ParameterField field, std::size_t condition, std
   };
 #include "cryptoki/mechanism_parameters.def"
 
-// NOLINTNEXTLINE(cppcoreguidelines-avoid-c-arrays)
 constexpr const ParameterShape* kAll[] = {
 #define STRUCT(type, ...) &kShape<type>,
 #include "cryptoki/mechanism_parameters.def"
@@ -136,14 +135,14 @@ const ParameterShape* parameterShape(ParameterKind kind, std::size_t size) {
 }
 
 const ParameterShape* messageShape(CK_MECHANISM_TYPE mechanism) {
-  switch (mechanism) {
-#define MESSAGE(name, type) \
-  case name:                \
-    return &kShape<type>;
+  static constexpr std::pair<CK_MECHANISM_TYPE, const ParameterShape*> kMessages[] = {
+#define MESSAGE(name, type) {name, &kShape<type>},
 #include "cryptoki/mechanism_parameters.def"
-    default:
-      return nullptr;
+  };
+  for (const auto& [type, shape] : kMessages) {
+    if (type == mechanism) return shape;
   }
+  return nullptr;
 }
 
 const ParameterShape& attributeShape() { return kShape<CK_ATTRIBUTE>; }

@@ -72,7 +72,7 @@ Resolved parameter(Pointee& pointee, CK_MECHANISM_TYPE type, bool message) {
   return shape != nullptr ? structures(pointee, shape, 1) : Resolved::Invalid;
 }
 
-// The structure at base, whose parent is the structure that points to it.
+// The structure at base, whose parent is the structure that points to it (the outermost one is its own).
 Resolved resolve(const ParameterField& field, const std::uint8_t* base, const std::uint8_t* parent, Pointee& pointee) {
   pointee = {};
   const std::uint8_t* const length = (field.lengthInParent ? parent : base) + field.length;
@@ -186,15 +186,16 @@ bool copyBelow(const ParameterShape& shape, std::uint8_t* base, const std::uint8
     const Resolved resolved = resolve(field, base, parent, pointee);
     if (resolved == Resolved::Invalid || depth > kMaxParameterDepth) return false;
     if (resolved == Resolved::NotAPointer) continue;
-    std::uint8_t* copy = nullptr;
-    if (pointee.data != nullptr) {
-      copy = arena.take(pointee.size);
-      if (copy == nullptr) return false;
-      if (field.direction == Direction::Out) {
-        std::memset(copy, 0, pointee.size);
-      } else {
-        std::memcpy(copy, pointee.data, pointee.size);
-      }
+    if (pointee.data == nullptr) {
+      store<void*>(base + field.offset, nullptr);  // where it is switched off, the application's may point anywhere
+      continue;
+    }
+    std::uint8_t* const copy = arena.take(pointee.size);
+    if (copy == nullptr) return false;
+    if (field.direction == Direction::Out) {
+      std::memset(copy, 0, pointee.size);
+    } else {
+      std::memcpy(copy, pointee.data, pointee.size);
     }
     store(base + field.offset, copy);
     for (std::size_t i = 0; i < pointee.count; ++i) {
@@ -243,7 +244,10 @@ bool same(const ParameterShape& shape, const std::uint8_t* a, const std::uint8_t
     }
     if ((x.data == nullptr) != (y.data == nullptr) || x.size != y.size || x.shape != y.shape) return false;
     if (x.data == nullptr || field.direction == Direction::Out) continue;
-    if (x.shape == nullptr && std::memcmp(x.data, y.data, x.size) != 0) return false;
+    if (x.shape == nullptr) {
+      if (std::memcmp(x.data, y.data, x.size) != 0) return false;
+      continue;
+    }
     for (std::size_t i = 0; i < x.count; ++i) {
       const std::size_t at = i * x.shape->size;
       if (!same(*x.shape, x.data + at, y.data + at, a, b)) return false;
@@ -266,16 +270,17 @@ bool allZero(const std::uint8_t* data, std::size_t size) {
 bool writeBackBelow(const ParameterShape& shape, const std::uint8_t* ours, std::uint8_t* theirs,
                     const std::uint8_t* parentOurs, const std::uint8_t* parentTheirs) {
   bool wrote = false;
-  for (auto field = shape.fields.rbegin(); field != shape.fields.rend(); ++field) {
-    if (field->kind == FieldKind::NewHandle) {
-      if (load<CK_OBJECT_HANDLE>(ours + field->offset) == CK_INVALID_HANDLE) continue;
-      wrote |= writeIfChanged(theirs + field->offset, ours + field->offset, field->size);
+  for (std::size_t index = shape.fields.size(); index-- > 0;) {
+    const ParameterField& field = shape.fields[index];
+    if (field.kind == FieldKind::NewHandle) {
+      if (load<CK_OBJECT_HANDLE>(ours + field.offset) == CK_INVALID_HANDLE) continue;
+      wrote |= writeIfChanged(theirs + field.offset, ours + field.offset, field.size);
       continue;
     }
     Pointee from;
     Pointee to;
-    if (resolve(*field, ours, parentOurs, from) != Resolved::Pointer) continue;
-    if (resolve(*field, theirs, parentTheirs, to) != Resolved::Pointer) continue;
+    if (resolve(field, ours, parentOurs, from) != Resolved::Pointer) continue;
+    if (resolve(field, theirs, parentTheirs, to) != Resolved::Pointer) continue;
     if (from.data == nullptr || to.data == nullptr || from.shape != to.shape) continue;
     if (from.shape != nullptr) {
       for (std::size_t i = 0; i < std::min(from.count, to.count); ++i) {
@@ -284,10 +289,10 @@ bool writeBackBelow(const ParameterShape& shape, const std::uint8_t* ours, std::
       }
       continue;
     }
-    if (field->direction == Direction::In) continue;
+    if (field.direction == Direction::In) continue;
     const std::size_t size = std::min(from.size, to.size);
     // Zeros are what an Out field began with, unless a count says that they are an answer.
-    if (field->direction == Direction::Out && field->kind != FieldKind::Counted && allZero(from.data, size)) continue;
+    if (field.direction == Direction::Out && field.kind != FieldKind::Counted && allZero(from.data, size)) continue;
     wrote |= writeIfChanged(to.data, from.data, size);
   }
   return wrote;
@@ -363,7 +368,7 @@ void OwnedMechanism::takeCopy(const OwnedMechanism& other) {
   used_ = other.used_;
   memberWrote_ = other.memberWrote_;
   if (used_ == 0) return;
-  relocate(*shape_, bytes(mechanism_), nullptr,
+  relocate(*shape_, bytes(mechanism_), bytes(mechanism_),
            {other.used_ > kInline ? other.heap_.data() : other.inline_.data(),
             used_ > kInline ? heap_.data() : inline_.data(), used_});
 }
@@ -376,14 +381,14 @@ CK_RV OwnedMechanism::assignDeep(const CK_MECHANISM& mechanism, const ParameterS
   clear();
   CK_MECHANISM copy = mechanism;
   std::size_t total = 0;
-  if (!measure(shape, bytes(copy), nullptr, 0, total)) return CKR_MECHANISM_PARAM_INVALID;
+  if (!measure(shape, bytes(copy), bytes(copy), 0, total)) return CKR_MECHANISM_PARAM_INVALID;
   if (total > kInline && heap_.size() < total) {
     heap_.clear();  // before it grows: what is in it is wiped already and need not be moved
     heap_.resize(total);
   }
   Arena arena{total > kInline ? heap_.data() : inline_.data(), total};
   used_ = total;
-  if (!copyBelow(shape, bytes(copy), nullptr, 0, arena)) {
+  if (!copyBelow(shape, bytes(copy), bytes(copy), 0, arena)) {
     clear();
     return CKR_MECHANISM_PARAM_INVALID;
   }
@@ -399,7 +404,8 @@ void OwnedMechanism::wipe() {
 
 bool OwnedMechanism::writeBack(CK_MECHANISM& application) {
   if (used_ == 0 || application.mechanism != mechanism_.mechanism) return false;
-  if (!writeBackBelow(*shape_, bytes(mechanism_), bytes(application), nullptr, nullptr)) return false;
+  if (!writeBackBelow(*shape_, bytes(mechanism_), bytes(application), bytes(mechanism_), bytes(application)))
+    return false;
   memberWrote_ = true;
   return true;
 }
@@ -407,11 +413,11 @@ bool OwnedMechanism::writeBack(CK_MECHANISM& application) {
 bool OwnedMechanism::sameAs(const CK_MECHANISM& application) const {
   if (application.mechanism != mechanism_.mechanism) return false;
   if (used_ == 0) return application.ulParameterLen == 0;
-  return same(*shape_, bytes(mechanism_), bytes(application), nullptr, nullptr);
+  return same(*shape_, bytes(mechanism_), bytes(application), bytes(mechanism_), bytes(application));
 }
 
 void OwnedMechanism::visit(FieldKind kind, Visitor visitor, void* context) {
-  if (used_ != 0) visitBelow(*shape_, bytes(mechanism_), nullptr, kind, visitor, context);
+  if (used_ != 0) visitBelow(*shape_, bytes(mechanism_), bytes(mechanism_), kind, visitor, context);
 }
 
 bool OwnedMechanism::pinned() const {
@@ -419,7 +425,8 @@ bool OwnedMechanism::pinned() const {
   if (used_ == 0) return false;
   Pointee pointee;
   for (const ParameterField& field : shape_->fields) {
-    if (resolve(field, bytes(mechanism_), nullptr, pointee) != Resolved::Pointer || pointee.shape == nullptr) continue;
+    if (resolve(field, bytes(mechanism_), bytes(mechanism_), pointee) != Resolved::Pointer || pointee.shape == nullptr)
+      continue;
     if (generates(*pointee.shape, pointee.data)) return true;
   }
   return false;
