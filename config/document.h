@@ -77,6 +77,15 @@ class Document {
   }
 
  private:
+  struct Style {
+    std::string indent;
+    std::string equals;
+  };
+  struct Place {
+    std::size_t at;
+    bool breaksLine;  ///< something precedes it on its line
+  };
+
   Document(std::string text, std::string file);
 
   std::string_view keyOf(const OutlineEntry& entry) const;
@@ -87,6 +96,8 @@ class Document {
   bool differsOnlyBy(const Document& before, std::size_t section, std::string_view key, std::string_view value) const;
   Edit change(std::size_t entry, std::string_view value);
   Edit insert(std::size_t section, std::string_view key, std::string_view value);
+  Style styleFor(const OutlineSection& section) const;
+  Place placeFor(const OutlineSection& section) const;
   std::string_view lineEnd() const;
   std::size_t afterLine(std::size_t offset) const;
   std::size_t afterContinuation(std::size_t entry) const;

@@ -121,59 +121,54 @@ Edit Document::change(std::size_t index, std::string_view value) {
   return base::Failure{"expected a value that one line can hold, not " + inQuotes(value)};
 }
 
-Edit Document::insert(std::size_t index, std::string_view key, std::string_view value) {
-  const OutlineSection& section = outline_.sections[index];
-  const bool conf = format() == Format::Conf;
-
-  // A new line takes its indentation and the blanks around `=` from the last entry that has a line of its own: of this
-  // section, else of the nearest one before it, else of any.
-  std::string indent;
-  std::string equals = conf ? " = " : "=";
-  const auto model = [&]() -> const OutlineEntry* {
-    for (std::size_t e = section.lastEntry; e > 0; --e) {
-      if (outline_.entries[e - 1].alone) return &outline_.entries[e - 1];
-    }
-    for (const auto& entry : outline_.entries) {
-      if (entry.alone) return &entry;
-    }
-    return nullptr;
-  }();
-  if (model != nullptr) {
-    const std::size_t lineBegin = text_.rfind('\n', model->key.begin) + 1;
-    const Span blanks{lineBegin, model->key.begin};
-    const auto before = blanks.in(text_);
-    if (std::all_of(before.begin(), before.end(), isBlank)) indent = before;
-    if (model->value.begin < model->value.end) {
-      const Span between{model->key.end, model->value.begin};
-      equals = between.in(text_);
-    }
+/// The indentation and the blanks around `=` of a new line: those of the last entry that has a line of its own, of this
+/// section, else of the nearest one before it, else of the first one after it.
+Document::Style Document::styleFor(const OutlineSection& section) const {
+  const OutlineEntry* model = nullptr;
+  for (std::size_t e = section.lastEntry; e > 0 && model == nullptr; --e) {
+    if (outline_.entries[e - 1].alone) model = &outline_.entries[e - 1];
   }
+  for (std::size_t e = section.lastEntry; e < outline_.entries.size() && model == nullptr; ++e) {
+    if (outline_.entries[e].alone) model = &outline_.entries[e];
+  }
+  Style style{"", format() == Format::Conf ? " = " : "="};
+  if (model == nullptr) return style;
+  const Span before{text_.rfind('\n', model->key.begin) + 1, model->key.begin};
+  const std::string_view blanks = before.in(text_);
+  if (std::all_of(blanks.begin(), blanks.end(), isBlank)) style.indent = blanks;
+  const Span between{model->key.end, model->value.begin};
+  if (model->value.begin < model->value.end) style.equals = between.in(text_);
+  return style;
+}
 
-  const bool closed = section.close != OutlineSection::kOpen;
+/// Where a new line goes: after the last one of the section that is no mere comment, and in any case before the `}`.
+Document::Place Document::placeFor(const OutlineSection& section) const {
   std::size_t at = section.contentEnd;
-  if (section.lastEntry > section.firstEntry) {
-    const std::size_t last = section.lastEntry - 1;
-    if (outline_.entries[last].alone) at = std::max(at, afterContinuation(last));
+  if (section.lastEntry > section.firstEntry && outline_.entries[section.lastEntry - 1].alone) {
+    at = std::max(at, afterContinuation(section.lastEntry - 1));
   }
-  bool splits = false;
-  if (closed) {
-    // Before the `}`: on a line of its own where the `}` has one, else the line is broken in two.
-    const std::size_t lineBegin = section.close == 0 ? 0 : text_.rfind('\n', section.close - 1) + 1;
-    const auto before = std::string_view(text_).substr(lineBegin, section.close - lineBegin);
-    splits = !std::all_of(before.begin(), before.end(), isBlank);
-    at = splits ? section.close : std::min(at, lineBegin);
+  if (section.close != OutlineSection::kOpen) {
+    const Span before{text_.rfind('\n', section.close) + 1, section.close};
+    const std::string_view blanks = before.in(text_);
+    if (!std::all_of(blanks.begin(), blanks.end(), isBlank)) return {section.close, true};
+    at = std::min(at, before.begin);
   }
-  const std::string_view end = lineEnd();
-  const bool breaks = splits || (at > 0 && text_[at - 1] != '\n');
+  return {at, at > 0 && text_[at - 1] != '\n'};
+}
+
+Edit Document::insert(std::size_t section, std::string_view key, std::string_view value) {
+  const Style style = styleFor(outline_.sections[section]);
+  const Place place = placeFor(outline_.sections[section]);
   for (const std::string& spelling : spellings(value, {})) {
-    std::string line = breaks ? std::string(end) : std::string();
-    line += indent + std::string(key) + equals + spelling + (conf ? ";" : "");
-    line += end;
+    std::string line(place.breaksLine ? lineEnd() : "");
+    line.append(style.indent).append(key).append(style.equals).append(spelling);
+    if (format() == Format::Conf) line += ';';
+    line += lineEnd();
     std::string text = text_;
-    text.insert(at, line);
+    text.insert(place.at, line);
     Document next(std::move(text), file_);
     if (next.outline_.entries.size() != outline_.entries.size() + 1) continue;
-    if (!next.differsOnlyBy(*this, index, key, value)) continue;
+    if (!next.differsOnlyBy(*this, section, key, value)) continue;
     *this = std::move(next);
     return Done{};
   }
@@ -250,8 +245,12 @@ bool Document::eraseSection(std::string_view section) {
     const bool enclosed = format() == Format::Conf && i > 0 && outline_.sections[i - 1].close == OutlineSection::kOpen;
     text.replace(gone.begin, end - gone.begin, enclosed ? "}" + std::string(lineEnd()) : "");
   }
-  if (erased) *this = Document(std::move(text), file_);
-  return erased;
+  if (!erased) return false;
+  // What was in the middle of the file must not be taken for its byte order mark.
+  const bool wasMark = text_.starts_with(kByteOrderMark);
+  if (!wasMark && text.starts_with(kByteOrderMark)) text.insert(0, lineEnd());
+  *this = Document(std::move(text), file_);
+  return true;
 }
 
 }  // namespace p11ha::config

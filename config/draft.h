@@ -1,11 +1,11 @@
 // What read() has gathered from the file before groups, servers and modules are checked as wholes. Internal to config.
 #pragma once
 
-#include <compare>
 #include <cstddef>
 #include <map>
 #include <string>
 #include <string_view>
+#include <tuple>
 #include <vector>
 
 #include "config/settings.h"
@@ -17,7 +17,9 @@ struct Place {
   unsigned number = 0;
   std::string label;
 
-  auto operator<=>(const Place&) const = default;
+  friend bool operator<(const Place& a, const Place& b) {
+    return std::tie(a.number, a.label) < std::tie(b.number, b.label);
+  }
 };
 
 /// What sections other than VirtualToken say of a group.

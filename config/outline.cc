@@ -9,8 +9,6 @@ namespace p11ha::config {
 
 namespace {
 
-constexpr std::string_view kByteOrderMark = "\xef\xbb\xbf";
-
 /// Looks at the line [pos, end) of a text; every function is linear in what it skips.
 class Scan {
  public:

@@ -25,6 +25,9 @@ enum class Format {
   Ini,   ///< crystoki.ini: `[Section]`, `Key=Value`
 };
 
+/// UTF-8's; skipped where a text begins with it.
+constexpr std::string_view kByteOrderMark = "\xef\xbb\xbf";
+
 /// Offsets [begin, end) into the bytes.
 struct Span {
   std::size_t begin = 0;

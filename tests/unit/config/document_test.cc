@@ -218,7 +218,7 @@ double cost(const std::function<std::string(std::size_t)>& make, std::size_t siz
 }
 
 TEST(Document, TakesTimeLinearInHostileText) {
-  const auto repeated = [](std::string head, std::string piece) {
+  const auto repeated = [](const std::string& head, const std::string& piece) {
     return [=](std::size_t n) {
       std::string text = head;
       while (text.size() < n) text += piece;

@@ -137,6 +137,13 @@ TEST(Edit, ErasesTheReferencesCommentThatRunsOverThreeLines) {
             std::string::npos);
 }
 
+TEST(Edit, ErasingDoesNotMakeAByteOrderMarkOfAName) {
+  Document document = Document::parse("A = {\n}\xef\xbb\xbf = {\nk = v;\n}\n");
+  ASSERT_TRUE(document.eraseSection("A"));
+  EXPECT_EQ(document.text(), "\n\xef\xbb\xbf = {\nk = v;\n}\n");
+  EXPECT_EQ(document.get("\xef\xbb\xbf", "k"), "v");
+}
+
 std::string afterEraseSection(const std::string& text, const char* section) {
   Document document = Document::parse(text);
   EXPECT_TRUE(document.eraseSection(section));

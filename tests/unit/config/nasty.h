@@ -27,8 +27,7 @@ inline std::vector<std::string> nastyFiles() {
       "[A]",
       "[A]\r\nK=V\r\n[B]\r\nK=V",
       "\xef\xbb\xbf[A]\r\nK=V\r\n",
-      "\xef\xbb\xbf"
-      "A = {\nk = v;\n}\n",
+      "\xef\xbb\xbf\x41 = {\nk = v;\n}\n",
       "A = {",
       "A = {\n",
       "A = {\nk = v",
@@ -51,8 +50,7 @@ inline std::vector<std::string> nastyFiles() {
       "A = {\nk = v;\n}\n[B]\nk = v\n",
       "[B]\nA = {\nk = v;\n}\n",
       "A\0B = {\nk\0 = \0v;\n}\n"s,
-      "\xff\xfe"
-      "A\0 \0=\0 \0{\0"s,
+      "\xff\xfe\x41\0 \0=\0 \0{\0"s,
       every,
       every + every,
       "A = {\n" + every + "\n}\n",

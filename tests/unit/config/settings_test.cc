@@ -262,13 +262,13 @@ TEST(Settings, ABadValueIsReplacedByItsDefault) {
   EXPECT_EQ(
       linesOf(settings),
       (Lines{"E f:2: reconnAtt: expected a whole number from -1 to 2147483647, found \"many\"; the default -1 is used",
-             "E f:3: AutoReconnectInterval: expected a whole number of seconds from 1 to 1200, found \"0\"; the "
-             "default 60 is used",
+             ("E f:3: AutoReconnectInterval: expected a whole number of seconds from 1 to 1200, found \"0\"; the "
+              "default 60 is used"),
              "E f:4: haLogStatus: expected enabled or disabled, found \"on\"; the default enabled is used",
              "E f:5: HAOnly: expected 0 or 1, found nothing; the default 1 is used",
              "E f:8: CloningPolicy: expected domain, user or none, found \"everyone\"; the default domain is used",
-             "E f:10: Module00Slot: expected a slot id, decimal or hexadecimal with 0x, found \"first\"; it is "
-             "ignored"}));
+             ("E f:10: Module00Slot: expected a slot id, decimal or hexadecimal with 0x, found \"first\"; it is "
+              "ignored")}));
   EXPECT_TRUE(settings.hasErrors());
   EXPECT_EQ(settings.ha.reconnectAttempts, -1);
   EXPECT_EQ(settings.ha.autoReconnectInterval, 60s);
@@ -290,8 +290,8 @@ TEST(Settings, UnknownKeysInSectionsOfOursAreWarnings) {
              "W f:9: logLen: expected a key of section p11ha; it belongs in section HAConfiguration",
              "W f:12: HAOnly: expected the label of a group, found \"HAOnly\"; it belongs in section HAConfiguration",
              "W f:13: noGroup: expected the label of a group, found \"noGroup\"",
-             "W f:14: reconnAtt: expected the label of a group, found \"reconnAtt\"; it belongs in section "
-             "HAConfiguration",
+             ("W f:14: reconnAtt: expected the label of a group, found \"reconnAtt\"; it belongs in section "
+              "HAConfiguration"),
              "W f:17: noGroup: expected the label of a group, found \"noGroup\""}));
   EXPECT_EQ(complaints(section("HAConfiguration", "xStandbyMembers = 1;\n")),
             Lines{"W f:2: xStandbyMembers: expected the label of a group, found \"x\""});
