@@ -122,6 +122,7 @@ TEST_F(FailingProcesses, OneThatDoesNotAnswerIsNamed) {
   const OtherProcess process(store.serial(0));
   EXPECT_EQ(process.random(), CKR_OK);
   kill(process.pid(), SIGSTOP);
+  ASSERT_EQ(waitpid(process.pid(), nullptr, WUNTRACED), process.pid()) << "it stops when it gets round to it";
   const auto result =
       testbed::runCommand(control, "fail " + it() + " * CKR_DEVICE_ERROR", std::chrono::milliseconds(50));
   EXPECT_EQ(result.status, 1);
