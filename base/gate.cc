@@ -1,0 +1,37 @@
+#include "base/gate.h"
+
+namespace p11ha::base {
+namespace {
+
+std::atomic<unsigned> nextShard{0};
+// initial-exec: one load instead of a call, and four bytes of the static block that dlopen keeps in reserve.
+[[gnu::tls_model("initial-exec")]] thread_local unsigned threadShard = 0;  // plus one; 0: not drawn yet
+
+}  // namespace
+
+unsigned Gate::ownShard() {
+  if (threadShard == 0) threadShard = nextShard.fetch_add(1, std::memory_order_relaxed) % kShards + 1;
+  return threadShard - 1;
+}
+
+void Gate::wakeCloser() {
+  Lock lock(mutex_);
+  left_.notifyAll();
+}
+
+bool Gate::empty() const {
+  long inside = 0;
+  for (const Shard& shard : shards_) inside += shard.inside.load(std::memory_order_seq_cst);
+  return inside == 0;
+}
+
+bool Gate::waitEmpty(Monotonic until) {
+  Lock lock(mutex_);
+  while (!empty()) {
+    if (std::chrono::steady_clock::now() >= until) return false;
+    left_.waitUntil(mutex_, until);
+  }
+  return true;
+}
+
+}  // namespace p11ha::base

@@ -1,0 +1,54 @@
+// Who is inside, and how to get them out: C_Finalize against running calls.
+#pragma once
+
+#include <array>
+#include <atomic>
+
+#include "base/clock.h"
+#include "base/mutex.h"
+
+namespace p11ha::base {
+
+/// Counts those inside without making them share a cache line. Any thread.
+class Gate {
+ public:
+  /// False once the gate is closed; else leave() must follow, on the same thread.
+  bool enter() {
+    Shard& shard = shards_[ownShard()];
+    // Sequentially consistent on both sides: either the closer sees us inside, or we see the gate closed.
+    shard.inside.fetch_add(1, std::memory_order_seq_cst);
+    if (!closed_.load(std::memory_order_seq_cst)) [[likely]]
+      return true;
+    leave();
+    return false;
+  }
+  void leave() {
+    shards_[ownShard()].inside.fetch_sub(1, std::memory_order_seq_cst);
+    if (closed_.load(std::memory_order_seq_cst)) [[unlikely]]
+      wakeCloser();
+  }
+
+  /// Refuses whoever comes from now on. Idempotent.
+  void close() { closed_.store(true, std::memory_order_seq_cst); }
+  bool closed() const { return closed_.load(std::memory_order_relaxed); }
+
+  /// After close(): waits until nobody is inside; false if somebody still is at `until`.
+  bool waitEmpty(Monotonic until);
+
+ private:
+  static constexpr unsigned kShards = 16;
+  struct alignas(64) Shard {
+    std::atomic<long> inside{0};
+  };
+
+  static unsigned ownShard();
+  void wakeCloser();
+  bool empty() const;
+
+  std::array<Shard, kShards> shards_;
+  alignas(64) std::atomic<bool> closed_{false};
+  Mutex mutex_;
+  Condition left_;
+};
+
+}  // namespace p11ha::base

@@ -1,0 +1,217 @@
+#include "ha/catalog.h"
+
+#include <map>
+
+#include "cryptoki/attribute_reader.h"
+#include "ha/matching.h"
+
+namespace p11ha::ha {
+
+using cryptoki::Outcome;
+using cryptoki::Template;
+
+void Catalog::refresh(MemberMask members) {
+  forEach(group_, members, [this](GroupMember& member) {
+    const std::uint32_t epoch = member.epoch.load(std::memory_order_acquire);
+    std::vector<InventoryEntry> entries;
+    const Outcome outcome = read(member, epoch, entries);
+    if (outcome.rv == CKR_OK) {
+      install(member, epoch, entries);
+    } else if (isLoss(outcome)) {
+      group_.lose(member, epoch, Loss::Dropped, outcome.rv);
+    }
+  });
+}
+
+Outcome Catalog::takeStock(GroupMember& member, std::uint32_t epoch) {
+  group_.objects.forgetMember(member.index);
+  std::vector<InventoryEntry> entries;
+  if (const Outcome outcome = read(member, epoch, entries); outcome.rv != CKR_OK) return outcome;
+  install(member, epoch, entries);
+  for (const ObjectPtr& object : group_.objects.all()) {
+    if (object->holding(member.index, epoch) == Holding::Unknown) object->markAbsent(member.index, epoch);
+  }
+  return {};
+}
+
+Outcome Catalog::read(GroupMember& member, std::uint32_t epoch, std::vector<InventoryEntry>& entries) {
+  std::vector<Identity> publicKeys;
+  for (const ObjectPtr& object : group_.objects.all()) {
+    Identity identity = object->identity();
+    if (identity.objectClass == CKO_PUBLIC_KEY && object->at(member.index, epoch) != CK_INVALID_HANDLE) {
+      publicKeys.push_back(std::move(identity));
+    }
+  }
+  ControlSession::Use control(member.control);
+  if (const Outcome opened = control.open(*member.token, epoch); opened.rv != CKR_OK) return opened;
+  const auto wanted = [&](CK_OBJECT_HANDLE handle) {
+    return group_.objects.findAt(member.index, handle) == nullptr && !group_.objects.hidden(member.index, handle);
+  };
+  return readInventory(*member.token, control.handle(), wanted, publicKeys, entries);
+}
+
+void Catalog::install(GroupMember& member, std::uint32_t epoch, const std::vector<InventoryEntry>& entries) {
+  for (const ObjectPtr& secret : bindAll(member, epoch, entries)) prove(secret, member, epoch);
+}
+
+namespace {
+
+// A private key made by our own call has no material before somebody asks: it is that of the public key with its
+// CKA_ID.
+void completeMaterial(std::vector<Identity>& identities) {
+  std::map<std::pair<CK_ULONG, std::vector<std::uint8_t>>, std::vector<std::uint8_t>> publicKeys;
+  for (const Identity& identity : identities) {
+    if (identity.objectClass == CKO_PUBLIC_KEY)
+      publicKeys.emplace(std::pair(identity.type, identity.id), identity.material);
+  }
+  for (Identity& identity : identities) {
+    if (identity.objectClass != CKO_PRIVATE_KEY || !identity.material.empty()) continue;
+    const auto found = publicKeys.find({identity.type, identity.id});
+    if (found != publicKeys.end()) identity.material = found->second;
+  }
+}
+
+}  // namespace
+
+std::vector<ObjectPtr> Catalog::bindAll(GroupMember& member, std::uint32_t epoch,
+                                        const std::vector<InventoryEntry>& entries) {
+  std::vector<ObjectPtr> claimedSecrets;
+  base::Lock lock(installing_);
+  std::vector<InventoryEntry> fresh;
+  for (const InventoryEntry& entry : entries) {
+    // Session objects are known from our own calls: one that is not is a key half made, or another's.
+    if (!entry.identity.token) continue;
+    if (group_.objects.findAt(member.index, entry.handle) != nullptr) continue;
+    if (!group_.objects.hidden(member.index, entry.handle)) fresh.push_back(entry);
+  }
+  if (fresh.empty()) return claimedSecrets;
+  std::vector<ObjectPtr> candidates;
+  std::vector<Identity> known;
+  for (const ObjectPtr& object : group_.objects.all()) {
+    if (object->at(member.index, epoch) != CK_INVALID_HANDLE || object->isSessionObject()) continue;
+    candidates.push_back(object);
+    known.push_back(object->identity());
+  }
+  completeMaterial(known);
+  const Matches matches = match(fresh, known);
+  for (std::size_t i = 0; i < fresh.size(); ++i) {
+    const Identity& identity = fresh[i].identity;
+    if (const auto index = matches.known[i]) {
+      candidates[*index]->setIdentity(known[*index]);
+      const Holding holding = identity.isKey() ? Holding::Claimed : Holding::Held;
+      group_.objects.bind(candidates[*index], member.index, epoch, fresh[i].handle, holding);
+      if (identity.objectClass == CKO_SECRET_KEY) claimedSecrets.push_back(candidates[*index]);
+      continue;
+    }
+    if (matches.ambiguous[i]) group_.log(halog::AmbiguousObject{describe(identity), member.serial});
+    group_.objects.bind(group_.objects.create(CK_INVALID_HANDLE, identity), member.index, epoch, fresh[i].handle,
+                        Holding::Held);
+  }
+  return claimedSecrets;
+}
+
+ObjectPtr Catalog::made(GroupMember& member, std::uint32_t epoch, CK_OBJECT_HANDLE handle, CK_SESSION_HANDLE owner,
+                        Identity identity) {
+  base::Lock lock(installing_);
+  if (ObjectPtr found = group_.objects.findAt(member.index, handle)) return found;
+  ObjectPtr object = group_.objects.create(owner, std::move(identity));
+  group_.objects.bind(object, member.index, epoch, handle, Holding::Held);
+  return object;
+}
+
+bool Catalog::madeAlso(const ObjectPtr& object, GroupMember& member, std::uint32_t epoch, CK_OBJECT_HANDLE handle) {
+  base::Lock lock(installing_);
+  const ObjectPtr found = group_.objects.findAt(member.index, handle);
+  if (found != nullptr && found != object) group_.objects.remove(found);
+  return group_.objects.bind(object, member.index, epoch, handle, Holding::Held);
+}
+
+CK_OBJECT_HANDLE Catalog::handleOn(const ObjectPtr& object, GroupMember& member, std::uint32_t epoch) {
+  switch (object->holding(member.index, epoch)) {
+    case Holding::Held:
+      return object->at(member.index, epoch);
+    case Holding::Claimed:
+      return prove(object, member, epoch);
+    case Holding::Unknown:
+      refresh(bit(member.index));
+      if (object->holding(member.index, epoch) == Holding::Unknown) object->markAbsent(member.index, epoch);
+      return object->holding(member.index, epoch) == Holding::Claimed ? prove(object, member, epoch)
+                                                                      : object->at(member.index, epoch);
+    case Holding::Absent:
+      break;
+  }
+  return CK_INVALID_HANDLE;
+}
+
+Proof Catalog::proveOn(const ObjectPtr& object, GroupMember& member, std::uint32_t epoch) {
+  const Identity identity = object->identity();
+  const CK_OBJECT_HANDLE claimed = object->at(member.index, epoch);
+  if (identity.objectClass == CKO_PRIVATE_KEY) {
+    ControlSession::Use control(member.control);
+    if (control.open(*member.token, epoch).rv != CKR_OK) return Proof::Unreachable;
+    static constexpr CK_ATTRIBUTE_TYPE kAuthenticate[] = {CKA_ALWAYS_AUTHENTICATE};
+    Template wants;
+    cryptoki::readAttributes(*member.token, control.handle(), claimed, kAuthenticate, wants);
+    const auto credentials = group_.login.credentials();
+    const bool authenticate =
+        wants.boolean(CKA_ALWAYS_AUTHENTICATE).value_or(false) && credentials && credentials->userType == CKU_USER;
+    return provePrivateKey(identity, {member, control.handle(), claimed}, authenticate ? &*credentials : nullptr);
+  }
+  GroupMember* reference = nullptr;
+  std::uint32_t referenceEpoch = 0;
+  forEach(group_, group_.callable() & object->usable() & ~bit(member.index), [&](GroupMember& other) {
+    const std::uint32_t otherEpoch = other.epoch.load(std::memory_order_acquire);
+    if (reference == nullptr && object->holding(other.index, otherEpoch) == Holding::Held) {
+      reference = &other;
+      referenceEpoch = otherEpoch;
+    }
+  });
+  if (reference == nullptr) return Proof::Unreachable;
+  // Two control sessions at once are always taken in the order of the list.
+  const bool memberFirst = member.index < reference->index;
+  ControlSession::Use first((memberFirst ? member : *reference).control);
+  ControlSession::Use second((memberFirst ? *reference : member).control);
+  ControlSession::Use& own = memberFirst ? first : second;
+  ControlSession::Use& other = memberFirst ? second : first;
+  if (own.open(*member.token, epoch).rv != CKR_OK || other.open(*reference->token, referenceEpoch).rv != CKR_OK) {
+    return Proof::Unreachable;
+  }
+  return proveSecretKey({*reference, other.handle(), object->at(reference->index, referenceEpoch)},
+                        {member, own.handle(), claimed});
+}
+
+CK_OBJECT_HANDLE Catalog::prove(const ObjectPtr& object, GroupMember& member, std::uint32_t epoch) {
+  const CK_OBJECT_HANDLE claimed = object->at(member.index, epoch);
+  switch (proveOn(object, member, epoch)) {
+    case Proof::Same:
+      group_.objects.bind(object, member.index, epoch, claimed, Holding::Held);
+      return claimed;
+    case Proof::Different:
+    case Proof::Impossible:
+      object->markAbsent(member.index, epoch);
+      group_.log(halog::AmbiguousObject{describe(object->identity()), member.serial});
+      break;
+    case Proof::Unreachable:
+      break;
+  }
+  return CK_INVALID_HANDLE;
+}
+
+void Catalog::resolveAgain(const ObjectPtr& object, GroupMember& member, std::uint32_t epoch) {
+  const CK_OBJECT_HANDLE stale = object->at(member.index, epoch);
+  object->markAbsent(member.index, epoch);
+  if (stale != CK_INVALID_HANDLE) group_.objects.forgetBinding(member.index, stale);
+  refresh(bit(member.index));
+}
+
+std::vector<ObjectPtr> Catalog::onlyElsewhere(const GroupView& view) const {
+  std::vector<ObjectPtr> objects;
+  if (view.none()) return objects;
+  for (ObjectPtr& object : group_.objects.all()) {
+    const MemberMask holders = object->usable() & view.serving;
+    if (holders != 0 && (holders & bit(view.primary())) == 0) objects.push_back(std::move(object));
+  }
+  return objects;
+}
+
+}  // namespace p11ha::ha

@@ -1,0 +1,55 @@
+// Keeps the object table true to what the members hold: finds what others made, and the same object on each member.
+#pragma once
+
+#include "ha/group.h"
+#include "ha/inventory.h"
+#include "ha/key_proof.h"
+
+namespace p11ha::ha {
+
+/// Owned by the VirtualToken. Any thread; blocks as the calls it makes on members do, and holds no lock across them but
+/// that of the members' control sessions.
+class Catalog {
+ public:
+  explicit Catalog(Group& group) : group_(group) {}
+
+  /// Reads what those members hold and the table does not know yet, the first one's view first, and binds it. A member
+  /// that fails at it is reported as lost.
+  void refresh(MemberMask members);
+
+  /// The same for one member under an epoch that does not serve yet; every known object that it has not is marked
+  /// absent. The outcome is the member's if it failed.
+  cryptoki::Outcome takeStock(GroupMember& member, std::uint32_t epoch);
+
+  /// The object's handle on that member, or CK_INVALID_HANDLE if it is not there. A claim is proved first, once; one
+  /// that fails is dropped.
+  CK_OBJECT_HANDLE handleOn(const ObjectPtr& object, GroupMember& member, std::uint32_t epoch);
+
+  /// The object that a call of ours has just made on a member: a new one, unless somebody's refresh was there first.
+  ObjectPtr made(GroupMember& member, std::uint32_t epoch, CK_OBJECT_HANDLE handle, CK_SESSION_HANDLE owner,
+                 Identity identity) P11HA_EXCLUDES(installing_);
+
+  /// The same object, made by us on a further member. False if it has been destroyed meanwhile: the copy must go.
+  bool madeAlso(const ObjectPtr& object, GroupMember& member, std::uint32_t epoch, CK_OBJECT_HANDLE handle)
+      P11HA_EXCLUDES(installing_);
+
+  /// After the member said that the handle means nothing to it: looks for the object once more.
+  void resolveAgain(const ObjectPtr& object, GroupMember& member, std::uint32_t epoch);
+
+  /// Objects that serving members hold and the primary does not, by holder.
+  std::vector<ObjectPtr> onlyElsewhere(const GroupView& view) const;
+
+ private:
+  cryptoki::Outcome read(GroupMember& member, std::uint32_t epoch, std::vector<InventoryEntry>& entries);
+  void install(GroupMember& member, std::uint32_t epoch, const std::vector<InventoryEntry>& entries)
+      P11HA_EXCLUDES(installing_);
+  std::vector<ObjectPtr> bindAll(GroupMember& member, std::uint32_t epoch, const std::vector<InventoryEntry>& entries)
+      P11HA_EXCLUDES(installing_);
+  CK_OBJECT_HANDLE prove(const ObjectPtr& object, GroupMember& member, std::uint32_t epoch);
+  Proof proveOn(const ObjectPtr& object, GroupMember& member, std::uint32_t epoch);
+
+  Group& group_;
+  base::Mutex installing_;  // so that two readers of one object make one entry; no call is made under it
+};
+
+}  // namespace p11ha::ha

@@ -1,0 +1,71 @@
+#include "ha/judge.h"
+
+namespace p11ha::ha {
+
+using cryptoki::Fate;
+using cryptoki::Replay;
+using cryptoki::RvClass;
+
+namespace {
+
+// A call that ended two members is not sent to a third.
+constexpr unsigned kPoison = 2;
+
+Next afterLoss(const Situation& s) {
+  if (s.outcome.fate == Fate::Unknown && s.unknownLosses + 1 >= kPoison) return Next::Poisoned;
+  if (s.operationPinned) return Next::OperationOver;
+  switch (s.row->replay) {
+    case Replay::Always:
+    case Replay::Idempotent:
+    case Replay::Create:
+      return Next::NextMember;
+    case Replay::Reinit:
+    case Replay::Journal:
+      return s.operationFed ? Next::OperationOver : Next::NextMember;
+    case Replay::Context:
+      return Next::OperationOver;
+    case Replay::Own:
+      break;
+  }
+  return Next::Answer;
+}
+
+Judgement lost(const Situation& s, Loss loss) { return {afterLoss(s), loss}; }
+
+}  // namespace
+
+bool isLoss(const cryptoki::Outcome& outcome) {
+  if (outcome.fate != Fate::Answered) return true;
+  const RvClass rvClass = cryptoki::classify(outcome.rv);
+  return rvClass == RvClass::Gone || rvClass == RvClass::SessionGone;
+}
+
+Judgement judge(const Situation& s) {
+  if (s.outcome.fate != Fate::Answered) return lost(s, Loss::Dropped);
+  switch (cryptoki::classify(s.outcome.rv)) {
+    case RvClass::Application:
+      return {};
+    case RvClass::Gone:
+      return lost(s, Loss::Dropped);
+    case RvClass::SessionGone:
+      if (s.reboundBefore) return lost(s, Loss::Dropped);
+      // The operation went with the session.
+      return s.operationFed || s.operationPinned ? Judgement{Next::OperationOver, Loss::None}
+                                                 : Judgement{Next::Rebind, Loss::None};
+    case RvClass::LookAgain:
+      return s.namesObject && !s.resolvedBefore ? Judgement{Next::Resolve, Loss::None} : Judgement{};
+    case RvClass::NotLoggedIn:
+      if (s.loginMissed) return {Next::Login, Loss::None};
+      if (!s.loggedIn) return {};
+      if (!s.health) return {Next::Probe, Loss::None};
+      if (!s.health->alive) return lost(s, Loss::Dropped);
+      // Still logged in: the key wants its own authentication (CKA_ALWAYS_AUTHENTICATE), or the call is the SO's.
+      return s.health->userLoggedIn ? Judgement{} : lost(s, Loss::Deactivated);
+    case RvClass::Ask:
+      if (!s.health) return {Next::Probe, Loss::None};
+      return s.health->alive ? Judgement{} : lost(s, Loss::Dropped);
+  }
+  return {};
+}
+
+}  // namespace p11ha::ha

@@ -1,0 +1,267 @@
+#include "ha/key_generation.h"
+
+#include "cryptoki/attribute_reader.h"
+
+namespace p11ha::ha {
+
+using cryptoki::Argument;
+using cryptoki::Call;
+using cryptoki::Fn;
+using cryptoki::makeCall;
+using cryptoki::Outcome;
+using cryptoki::RoleKind;
+using cryptoki::Template;
+
+// One of the objects that the call makes: the key, or a half of the pair.
+struct KeyGeneration::Part {
+  std::uint8_t templateWord = 0;
+  CK_OBJECT_HANDLE* answer = nullptr;
+  Template wanted;
+  bool token = false;    // the application wants a token object
+  bool copyable = true;  // C_CopyObject may carry it from session to token
+  std::string obstacle;  // why it cannot be cloned; empty: it can
+};
+
+// A member on which the keys stand: first as session objects, then as what was asked for.
+struct KeyGeneration::Holder {
+  GroupMember* member = nullptr;
+  std::uint32_t epoch = 0;
+  std::array<CK_OBJECT_HANDLE, 2> temporary{};
+  std::array<CK_OBJECT_HANDLE, 2> made{};
+  Outcome failure{};  // of C_CopyObject
+};
+
+struct KeyGeneration::Making {
+  Call call;
+  std::vector<Part> parts;
+  std::vector<Holder> holders;  // the maker first
+
+  // The call with each part's template and a place for its handle in `handles`.
+  Call withTemplates(std::array<CK_OBJECT_HANDLE, 2>& handles) {
+    Call own = call;
+    std::size_t next = 0;
+    for (const Argument& argument : cryptoki::function(call.fn).args()) {
+      if (argument.role == RoleKind::NewObject) own.set(argument.word, &handles[next++]);
+    }
+    for (Part& part : parts) {
+      own.set(part.templateWord, part.wanted.data());
+      own.set(part.templateWord + 1U, part.wanted.count());
+    }
+    return own;
+  }
+  bool wantsToken() const {
+    return std::any_of(parts.begin(), parts.end(), [](const Part& part) { return part.token; });
+  }
+  bool copyable() const {
+    return std::all_of(parts.begin(), parts.end(), [](const Part& part) { return part.copyable; });
+  }
+};
+
+CK_RV KeyGeneration::generate(Session& session, const Call& call) {
+  Making making{call, {}, {}};
+  std::vector<CK_OBJECT_HANDLE*> answers;
+  const cryptoki::Function& row = cryptoki::function(call.fn);
+  for (const Argument& argument : row.args()) {
+    if (argument.role == RoleKind::InTemplate) {
+      auto wanted = Template::copyOf(call.get<CK_ATTRIBUTE*>(argument.word), call.get<CK_ULONG>(argument.word + 1U));
+      if (!wanted) return wanted.error();
+      Part part;
+      part.templateWord = argument.word;
+      part.token = wanted->boolean(CKA_TOKEN).value_or(false);
+      part.copyable = wanted->boolean(CKA_COPYABLE).value_or(true);
+      part.wanted = std::move(*wanted);
+      making.parts.push_back(std::move(part));
+    } else if (argument.role == RoleKind::NewObject) {
+      answers.push_back(call.get<CK_OBJECT_HANDLE*>(argument.word));
+    }
+  }
+  for (std::size_t i = 0; i < answers.size(); ++i) {
+    if (answers[i] == nullptr) return CKR_ARGUMENTS_BAD;
+    making.parts[i].answer = answers[i];
+  }
+  // A read-only session is refused by the member, and a template that closes its object to copies leaves only the
+  // direct way.
+  const bool plain =
+      !group_.policy.synchronize || (making.wantsToken() && (!session.readWrite() || !making.copyable()));
+  for (std::size_t tries = 0; !plain && tries < group_.members.size(); ++tries) {
+    const MemberMask synced = group_.view().synced;
+    if (std::popcount(synced) < 2) break;
+    if (const auto rv = staged(session, making)) return *rv;
+  }
+  return directly(session, making);
+}
+
+// As asked, on one member; cloned afterwards where it can be.
+CK_RV KeyGeneration::directly(Session& session, Making& making) {
+  std::array<CK_OBJECT_HANDLE, 2> handles{};
+  for (Part& part : making.parts) {
+    if (part.wanted.has(CKA_TOKEN)) part.wanted.setBool(CKA_TOKEN, part.token);
+  }
+  Request request{session, making.withTemplates(handles), {}};
+  if (const CK_RV rv = failover_.run(request); rv != CKR_OK) return rv;
+  Holder maker{&group_.member(request.answeredBy), request.answeredUnder, handles, handles, {}};
+  for (std::size_t i = 0; i < making.parts.size(); ++i) {
+    const ObjectPtr object = keys_.note(session, *maker.member, maker.epoch, handles[i]);
+    *making.parts[i].answer = object->handle();
+    if (!group_.policy.synchronize) continue;
+    const std::string why = obstacle(session, maker, i);
+    if (!why.empty()) {
+      logUnreplicated(object, why);
+      continue;
+    }
+    forEach(group_, keys_.others(*maker.member),
+            [&](GroupMember& member) { keys_.cloneTo(member, session, object, *maker.member, maker.epoch); });
+  }
+  return CKR_OK;
+}
+
+std::optional<CK_RV> KeyGeneration::staged(Session& session, Making& making) {
+  making.holders.clear();
+  for (Part& part : making.parts) part.wanted.setBool(CKA_TOKEN, false);
+  Holder maker;
+  Request request{session, making.withTemplates(maker.temporary), {}};
+  if (const CK_RV rv = failover_.run(request); rv != CKR_OK) return rv;
+  maker.member = &group_.member(request.answeredBy);
+  maker.epoch = request.answeredUnder;
+  for (std::size_t i = 0; i < making.parts.size(); ++i) group_.objects.hide(maker.member->index, maker.temporary[i]);
+  making.holders.push_back(maker);
+
+  for (std::size_t i = 0; i < making.parts.size(); ++i) {
+    making.parts[i].obstacle = obstacle(session, maker, i);
+    if (!making.parts[i].obstacle.empty() && group_.policy.unreplicated == UnreplicatedKeys::Deny) {
+      dropTemporaries(session, making);
+      return CKR_TEMPLATE_INCONSISTENT;
+    }
+  }
+  cloneToOthers(session, making);
+  if (maker.member->isSuspect()) {
+    dropTemporaries(session, making);
+    return std::nullopt;
+  }
+  return makeLasting(session, making);
+}
+
+void KeyGeneration::cloneToOthers(Session& session, Making& making) {
+  const Holder maker = making.holders.front();
+  forEach(group_, keys_.others(*maker.member), [&](GroupMember& member) {
+    Holder holder{&member, member.epoch.load(std::memory_order_acquire), {}, {}, {}};
+    if (maker.member->isSuspect() || failover_.sessionOn(session, member, holder.epoch).rv != CKR_OK) return;
+    for (std::size_t i = 0; i < making.parts.size(); ++i) {
+      if (!making.parts[i].obstacle.empty()) continue;
+      const Copied copied = cloner_.copy(*maker.member, maker.epoch, maker.temporary[i],
+                                         {member, holder.epoch, false, session.members[member.index].handle});
+      if (copied.result == Copied::Result::Done) {
+        holder.temporary[i] = copied.handle;
+        group_.objects.hide(member.index, copied.handle);
+      } else if (copied.result == Copied::Result::TargetLost) {
+        group_.lose(member, holder.epoch, Loss::Dropped, copied.outcome.rv);
+        return;
+      } else if (copied.result == Copied::Result::SourceLost) {
+        group_.lose(*maker.member, maker.epoch, Loss::Dropped, copied.outcome.rv);
+        return;
+      } else {
+        making.parts[i].obstacle = copied.reason;
+      }
+    }
+    making.holders.push_back(holder);
+  });
+}
+
+// Turns the session objects into what was asked for, on the maker first: from its answer on, the call has taken effect.
+CK_RV KeyGeneration::makeLasting(Session& session, Making& making) {
+  std::size_t first = making.holders.size();
+  for (std::size_t h = 0; h < making.holders.size(); ++h) {
+    Holder& holder = making.holders[h];
+    bool whole = true;
+    for (std::size_t i = 0; i < making.parts.size() && whole; ++i) {
+      if (holder.temporary[i] == CK_INVALID_HANDLE) continue;
+      if (!making.parts[i].token) {
+        group_.objects.unhide(holder.member->index, holder.temporary[i]);
+        holder.made[i] = std::exchange(holder.temporary[i], CK_INVALID_HANDLE);
+        continue;
+      }
+      Template lasting;
+      lasting.addBool(CKA_TOKEN, true);
+      const Outcome outcome =
+          failover_.callOn(*holder.member, holder.epoch, session,
+                           makeCall<Fn::CopyObject>(CK_SESSION_HANDLE{0}, holder.temporary[i], lasting.data(),
+                                                    lasting.count(), &holder.made[i]));
+      if (outcome.rv == CKR_OK) continue;
+      whole = false;
+      holder.failure = outcome;
+      if (isLoss(outcome) || first != making.holders.size()) continue;
+      // The first member's refusal is the answer, and nothing is left.
+      dropTemporaries(session, making);
+      for (const CK_OBJECT_HANDLE made : holder.made) {
+        if (made == CK_INVALID_HANDLE) continue;
+        failover_.callOn(*holder.member, holder.epoch, session,
+                         makeCall<Fn::DestroyObject>(CK_SESSION_HANDLE{0}, made));
+      }
+      return outcome.rv;
+    }
+    if (whole && first == making.holders.size()) first = h;
+  }
+  if (first == making.holders.size()) {
+    dropTemporaries(session, making);
+    return CKR_DEVICE_ERROR;
+  }
+
+  const Holder& maker = making.holders[first];
+  std::vector<ObjectPtr> objects(making.parts.size());
+  for (std::size_t i = 0; i < making.parts.size(); ++i) {
+    Part& part = making.parts[i];
+    if (maker.made[i] == CK_INVALID_HANDLE) continue;
+    objects[i] = keys_.note(session, *maker.member, maker.epoch, maker.made[i]);
+    *part.answer = objects[i]->handle();
+  }
+  // The private half is known by its public half.
+  if (objects.size() == 2 && objects[0] != nullptr && objects[1] != nullptr) {
+    Identity identity = objects[1]->identity();
+    if (identity.material.empty()) identity.material = objects[0]->identity().material;
+    objects[1]->setIdentity(std::move(identity));
+  }
+  for (std::size_t i = 0; i < making.parts.size(); ++i) {
+    if (objects[i] == nullptr) continue;
+    for (const Holder& holder : making.holders) {
+      if (&holder == &maker) continue;
+      if (holder.made[i] == CK_INVALID_HANDLE) {
+        if (holder.failure.rv != CKR_OK && !isLoss(holder.failure))
+          keys_.unsynced(*holder.member, objects[i], holder.failure);
+        continue;
+      }
+      catalog_.madeAlso(objects[i], *holder.member, holder.epoch, holder.made[i]);
+    }
+    if (!making.parts[i].obstacle.empty()) logUnreplicated(objects[i], making.parts[i].obstacle);
+  }
+  dropTemporaries(session, making);
+  return CKR_OK;
+}
+
+std::string KeyGeneration::obstacle(Session& session, const Holder& holder, std::size_t part) {
+  static constexpr CK_ATTRIBUTE_TYPE kNature[] = {CKA_CLASS, CKA_EXTRACTABLE, CKA_WRAP_WITH_TRUSTED};
+  Template nature;
+  cryptoki::readAttributes(*holder.member->token, session.members[holder.member->index].handle, holder.temporary[part],
+                           kNature, nature);
+  return Cloner::obstacle(nature, group_.policy.cloning);
+}
+
+void KeyGeneration::dropTemporaries(Session& session, Making& making) {
+  for (Holder& holder : making.holders) {
+    for (CK_OBJECT_HANDLE& temporary : holder.temporary) {
+      if (temporary == CK_INVALID_HANDLE) continue;
+      if (!holder.member->isSuspect()) {
+        failover_.callOn(*holder.member, holder.epoch, session,
+                         makeCall<Fn::DestroyObject>(CK_SESSION_HANDLE{0}, temporary));
+      }
+      group_.objects.unhide(holder.member->index, temporary);
+      temporary = CK_INVALID_HANDLE;
+    }
+  }
+}
+
+void KeyGeneration::logUnreplicated(const ObjectPtr& object, const std::string& reason) {
+  const auto holders = static_cast<std::uint64_t>(std::popcount(object->usable()));
+  group_.log(halog::UnreplicatedObject{describe(object->identity()), holders, group_.members.size(), reason});
+}
+
+}  // namespace p11ha::ha

@@ -1,0 +1,41 @@
+// C_GenerateKey and C_GenerateKeyPair: a random key cannot be made twice, so it is made once and cloned, in a way that
+// leaves no orphan and no half of a pair if a member dies meanwhile ("Making a key" in CLONING.md).
+#pragma once
+
+#include <array>
+#include <vector>
+
+#include "ha/key_management.h"
+
+namespace p11ha::ha {
+
+/// Owned by the VirtualToken. Any thread that holds the session.
+class KeyGeneration {
+ public:
+  KeyGeneration(Group& group, Catalog& catalog, Cloner& cloner, Failover& failover, KeyManagement& keys)
+      : group_(group), catalog_(catalog), cloner_(cloner), failover_(failover), keys_(keys) {}
+
+  CK_RV generate(Session& session, const cryptoki::Call& call) P11HA_REQUIRES(session.mutex);
+
+ private:
+  struct Part;
+  struct Holder;
+  struct Making;
+
+  CK_RV directly(Session& session, Making& making) P11HA_REQUIRES(session.mutex);
+  /// Nothing: the member that made the keys was lost before anything lasting was done; begin again.
+  std::optional<CK_RV> staged(Session& session, Making& making) P11HA_REQUIRES(session.mutex);
+  void cloneToOthers(Session& session, Making& making) P11HA_REQUIRES(session.mutex);
+  CK_RV makeLasting(Session& session, Making& making) P11HA_REQUIRES(session.mutex);
+  std::string obstacle(Session& session, const Holder& holder, std::size_t part) P11HA_REQUIRES(session.mutex);
+  void dropTemporaries(Session& session, Making& making) P11HA_REQUIRES(session.mutex);
+  void logUnreplicated(const ObjectPtr& object, const std::string& reason);
+
+  Group& group_;
+  Catalog& catalog_;
+  Cloner& cloner_;
+  Failover& failover_;
+  KeyManagement& keys_;
+};
+
+}  // namespace p11ha::ha

@@ -1,0 +1,164 @@
+#include "ha/key_proof.h"
+
+#include <algorithm>
+#include <array>
+#include <optional>
+
+namespace p11ha::ha {
+
+using base::SecureBytes;
+using cryptoki::Fate;
+using cryptoki::Fn;
+using cryptoki::makeCall;
+using cryptoki::Outcome;
+using cryptoki::RvClass;
+using cryptoki::Template;
+
+namespace {
+
+// The outcome of one step: bytes, a refusal (try another way), or no answer at all.
+struct Produced {
+  std::optional<SecureBytes> bytes;
+  bool unreachable = false;
+};
+
+bool noAnswer(const Outcome& outcome) {
+  return outcome.fate != Fate::Answered || cryptoki::classify(outcome.rv) == RvClass::Gone ||
+         cryptoki::classify(outcome.rv) == RvClass::SessionGone;
+}
+
+Outcome run(const KeyOn& on, const cryptoki::Call& call) { return on.member.token->execute(call); }
+
+std::optional<std::array<CK_BYTE, 32>> randomBytes(const KeyOn& on) {
+  std::array<CK_BYTE, 32> bytes{};
+  const Outcome outcome = run(on, makeCall<Fn::GenerateRandom>(on.session, bytes.data(), bytes.size()));
+  return outcome.rv == CKR_OK ? std::optional(bytes) : std::nullopt;
+}
+
+// An operation that is begun, fed once and ended by `finish`, whose output is what counts.
+template <Fn Init, Fn Whole>
+Produced oneShot(const KeyOn& on, CK_MECHANISM_TYPE type, std::span<CK_BYTE> input, const Credentials* credentials) {
+  CK_MECHANISM mechanism{type, nullptr, 0};
+  Outcome outcome = run(on, makeCall<Init>(on.session, &mechanism, on.key));
+  if (outcome.rv != CKR_OK) return {std::nullopt, noAnswer(outcome)};
+  if (credentials != nullptr) {
+    SecureBytes pin = credentials->pin;
+    run(on, makeCall<Fn::Login>(on.session, CK_USER_TYPE{CKU_CONTEXT_SPECIFIC}, pin.data(), pin.size()));
+  }
+  SecureBytes output(4096);
+  CK_ULONG length = output.size();
+  outcome = run(on, makeCall<Whole>(on.session, input.data(), input.size(), output.data(), &length));
+  if (outcome.rv != CKR_OK) return {std::nullopt, noAnswer(outcome)};
+  output.resize(length);
+  return {std::move(output), false};
+}
+
+Produced digestOf(const KeyOn& on, std::span<CK_BYTE> salt) {
+  CK_MECHANISM mechanism{CKM_SHA256, nullptr, 0};
+  Outcome outcome = run(on, makeCall<Fn::DigestInit>(on.session, &mechanism));
+  if (outcome.rv != CKR_OK) return {std::nullopt, noAnswer(outcome)};
+  outcome = run(on, makeCall<Fn::DigestUpdate>(on.session, salt.data(), salt.size()));
+  if (outcome.rv == CKR_OK) outcome = run(on, makeCall<Fn::DigestKey>(on.session, on.key));
+  SecureBytes digest(32);
+  CK_ULONG length = digest.size();
+  // Also where a step failed: the session must be left without an operation.
+  const Outcome ended = run(on, makeCall<Fn::DigestFinal>(on.session, digest.data(), &length));
+  if (outcome.rv == CKR_OK) outcome = ended;
+  if (outcome.rv != CKR_OK) return {std::nullopt, noAnswer(outcome)};
+  return {std::move(digest), false};
+}
+
+Proof compare(const Produced& a, const Produced& b) {
+  if (a.unreachable || b.unreachable) return Proof::Unreachable;
+  if (!a.bytes || !b.bytes) return Proof::Impossible;
+  return *a.bytes == *b.bytes ? Proof::Same : Proof::Different;
+}
+
+// A public key of the given material, as a session object beside the candidate; destroyed with this.
+class PublicKey {
+ public:
+  PublicKey(const Identity& identity, const KeyOn& beside) : on_(beside) {
+    Template wanted;
+    wanted.addUlong(CKA_CLASS, CKO_PUBLIC_KEY);
+    wanted.addUlong(CKA_KEY_TYPE, identity.type);
+    wanted.addBool(CKA_TOKEN, false);
+    wanted.addBool(CKA_PRIVATE, false);
+    wanted.addBool(CKA_VERIFY, true);
+    if (identity.type == CKK_RSA) wanted.addBool(CKA_ENCRYPT, true);
+    wanted.append(materialAttributes(identity));
+    const Outcome made = run(on_, makeCall<Fn::CreateObject>(on_.session, wanted.data(), wanted.count(), &handle_));
+    unreachable_ = made.rv != CKR_OK && noAnswer(made);
+  }
+  ~PublicKey() {
+    if (handle_ != CK_INVALID_HANDLE) run(on_, makeCall<Fn::DestroyObject>(on_.session, handle_));
+  }
+  PublicKey(const PublicKey&) = delete;
+  PublicKey& operator=(const PublicKey&) = delete;
+
+  CK_OBJECT_HANDLE handle() const { return handle_; }
+  bool unreachable() const { return unreachable_; }
+
+ private:
+  const KeyOn& on_;
+  CK_OBJECT_HANDLE handle_ = CK_INVALID_HANDLE;
+  bool unreachable_ = false;
+};
+
+Proof verify(const KeyOn& on, CK_OBJECT_HANDLE publicKey, CK_MECHANISM_TYPE type, std::span<CK_BYTE> data,
+             SecureBytes& signature) {
+  CK_MECHANISM mechanism{type, nullptr, 0};
+  Outcome outcome = run(on, makeCall<Fn::VerifyInit>(on.session, &mechanism, publicKey));
+  if (outcome.rv == CKR_OK) {
+    outcome = run(on, makeCall<Fn::Verify>(on.session, data.data(), data.size(), signature.data(), signature.size()));
+    if (outcome.rv == CKR_OK) return Proof::Same;
+    if (outcome.rv == CKR_SIGNATURE_INVALID || outcome.rv == CKR_SIGNATURE_LEN_RANGE) return Proof::Different;
+  }
+  return noAnswer(outcome) ? Proof::Unreachable : Proof::Impossible;
+}
+
+}  // namespace
+
+Proof proveSecretKey(const KeyOn& reference, const KeyOn& candidate) {
+  auto salt = randomBytes(reference);
+  if (!salt) return Proof::Unreachable;
+  Proof proof = compare(digestOf(reference, *salt), digestOf(candidate, *salt));
+  for (const CK_MECHANISM_TYPE type : {CKM_SHA256_HMAC, CKM_AES_CMAC, CKM_DES3_CMAC}) {
+    if (proof != Proof::Impossible) return proof;
+    proof = compare(oneShot<Fn::SignInit, Fn::Sign>(reference, type, *salt, nullptr),
+                    oneShot<Fn::SignInit, Fn::Sign>(candidate, type, *salt, nullptr));
+  }
+  for (const CK_MECHANISM_TYPE type : {CKM_AES_ECB, CKM_DES3_ECB}) {
+    if (proof != Proof::Impossible) return proof;
+    proof = compare(oneShot<Fn::EncryptInit, Fn::Encrypt>(reference, type, *salt, nullptr),
+                    oneShot<Fn::EncryptInit, Fn::Encrypt>(candidate, type, *salt, nullptr));
+  }
+  return proof;
+}
+
+Proof provePrivateKey(const Identity& identity, const KeyOn& candidate, const Credentials* credentials) {
+  if (identity.material.empty()) return Proof::Impossible;
+  auto challenge = randomBytes(candidate);
+  if (!challenge) return Proof::Unreachable;
+  const PublicKey expected(identity, candidate);
+  if (expected.handle() == CK_INVALID_HANDLE) return expected.unreachable() ? Proof::Unreachable : Proof::Impossible;
+
+  const CK_MECHANISM_TYPE signing = identity.type == CKK_RSA          ? CKM_RSA_PKCS
+                                    : identity.type == CKK_EC_EDWARDS ? CKM_EDDSA
+                                                                      : CKM_ECDSA;
+  Produced signature = oneShot<Fn::SignInit, Fn::Sign>(candidate, signing, *challenge, credentials);
+  if (signature.unreachable) return Proof::Unreachable;
+  if (signature.bytes) return verify(candidate, expected.handle(), signing, *challenge, *signature.bytes);
+  if (identity.type != CKK_RSA) return Proof::Impossible;
+
+  const KeyOn encrypting{candidate.member, candidate.session, expected.handle()};
+  Produced secret = oneShot<Fn::EncryptInit, Fn::Encrypt>(encrypting, CKM_RSA_PKCS, *challenge, nullptr);
+  if (!secret.bytes) return secret.unreachable ? Proof::Unreachable : Proof::Impossible;
+  const Produced opened = oneShot<Fn::DecryptInit, Fn::Decrypt>(candidate, CKM_RSA_PKCS, *secret.bytes, credentials);
+  if (opened.unreachable) return Proof::Unreachable;
+  if (!opened.bytes) return Proof::Impossible;
+  return std::equal(opened.bytes->begin(), opened.bytes->end(), challenge->begin(), challenge->end())
+             ? Proof::Same
+             : Proof::Different;
+}
+
+}  // namespace p11ha::ha

@@ -1,0 +1,31 @@
+// Are two keys on two members the same key? Proved by using them ("Identity" in CLONING.md).
+#pragma once
+
+#include "ha/group.h"
+
+namespace p11ha::ha {
+
+enum class Proof : std::uint8_t {
+  Same,
+  Different,
+  Impossible,   // neither key can be used in a way that shows it
+  Unreachable,  // a member did not answer
+};
+
+/// A key on a member, with a session to use it in that nobody else uses meanwhile.
+struct KeyOn {
+  GroupMember& member;
+  CK_SESSION_HANDLE session;
+  CK_OBJECT_HANDLE key;
+};
+
+/// Is the private key on this member the one whose public key `identity` has as its material? It signs, or decrypts,
+/// what that public key, made anew from the material as a session object beside it, must accept. `credentials`: for a
+/// key that wants to be authenticated for each use (CKA_ALWAYS_AUTHENTICATE), else null.
+Proof provePrivateKey(const Identity& identity, const KeyOn& candidate, const Credentials* credentials);
+
+/// Are these two secret keys equal? Both are digested behind a random salt, else must give the same MAC or the same
+/// ciphertext.
+Proof proveSecretKey(const KeyOn& reference, const KeyOn& candidate);
+
+}  // namespace p11ha::ha

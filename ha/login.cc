@@ -1,0 +1,144 @@
+#include "ha/login.h"
+
+#include <vector>
+
+#include "ha/member_login.h"
+
+namespace p11ha::ha {
+
+using cryptoki::Call;
+using cryptoki::Fn;
+using cryptoki::makeCall;
+using cryptoki::Outcome;
+
+// A call in the member's control session; one found gone by it is reported.
+Outcome Login::onControl(GroupMember& member, std::uint32_t epoch, Call call) {
+  Outcome outcome;
+  {
+    ControlSession::Use control(member.control);
+    outcome = control.open(*member.token, epoch);
+    if (outcome.rv == CKR_OK) {
+      call.setSession(control.handle());
+      outcome = member.token->execute(call);
+    }
+  }
+  return outcome;
+}
+
+CK_RV Login::login(const Call& call) {
+  const auto userType = call.get<CK_USER_TYPE>(1);
+  if (userType != CKU_USER && userType != CKU_SO) return CKR_USER_TYPE_INVALID;
+  base::Lock turn(turn_);
+  const CK_USER_TYPE present = group_.login.user();
+  if (present == userType) return CKR_USER_ALREADY_LOGGED_IN;
+  if (present != LoginState::kNobody) return CKR_USER_ANOTHER_ALREADY_LOGGED_IN;
+
+  // The primary is asked first, and alone: what it refuses is not tried on the others.
+  CK_RV verdict = CKR_DEVICE_ERROR;
+  GroupMember* first = nullptr;
+  for (MemberMask tried = 0; first == nullptr;) {
+    const MemberMask left = group_.callable() & ~tried;
+    if (left == 0) return verdict;
+    GroupMember& member = group_.member(static_cast<unsigned>(std::countr_zero(left)));
+    tried |= bit(member.index);
+    const std::uint32_t epoch = member.epoch.load(std::memory_order_acquire);
+    const Outcome outcome = onControl(member, epoch, call);
+    if (isLoss(outcome)) {
+      // A connection lost inside C_Login: its recovery waits for the next one.
+      group_.lose(member, epoch, Loss::LoginRefused, outcome.rv);
+      continue;
+    }
+    if (outcome.rv != CKR_OK && outcome.rv != CKR_USER_ALREADY_LOGGED_IN) return outcome.rv;
+    first = &member;
+  }
+  group_.login.loggedIn(userType, call.get<const CK_UTF8CHAR*>(2), call.get<CK_ULONG>(3));
+  first->loginGeneration.store(group_.login.generation(), std::memory_order_release);
+  // Before the others are asked: one of them that refuses now is not to be tried again at once.
+  onLoginStarted_();
+
+  forEach(group_, group_.view().synced & ~bit(first->index), [this](GroupMember& member) {
+    const std::uint32_t epoch = member.epoch.load(std::memory_order_acquire);
+    if (member.isSuspect()) return;
+    Outcome outcome;
+    {
+      ControlSession::Use control(member.control);
+      outcome = control.open(*member.token, epoch);
+      if (outcome.rv == CKR_OK) outcome = logIn(group_, member, control.handle());
+    }
+    if (outcome.rv != CKR_OK) group_.lose(member, epoch, Loss::LoginRefused, outcome.rv);
+  });
+  return CKR_OK;
+}
+
+CK_RV Login::logout() {
+  base::Lock turn(turn_);
+  return logoutLocked();
+}
+
+CK_RV Login::logoutLocked() {
+  if (group_.login.user() == LoginState::kNobody) return CKR_USER_NOT_LOGGED_IN;
+  // First of all: whoever is about to log a member in must see that nobody is logged in any more.
+  group_.login.loggedOut();
+  group_.objects.removeIf([](const Object& object) { return object.identity().isPrivate; });
+  forEach(group_, group_.view().synced, [this](GroupMember& member) {
+    const std::uint32_t epoch = member.epoch.load(std::memory_order_acquire);
+    if (member.isSuspect()) return;
+    Outcome outcome;
+    {
+      ControlSession::Use control(member.control);
+      outcome = control.open(*member.token, epoch);
+      if (outcome.rv == CKR_OK) outcome = logIn(group_, member, control.handle());
+    }
+    group_.objects.forgetHidden(member.index);
+    if (isLoss(outcome)) group_.lose(member, epoch, Loss::Dropped, outcome.rv);
+  });
+  return CKR_OK;
+}
+
+// The same change on the primary, whose refusal is the answer, then on the others; what one of those refuses is undone.
+CK_RV Login::onAll(const Call& call, const std::function<void(GroupMember&, std::uint32_t)>& undo) {
+  std::vector<std::pair<GroupMember*, std::uint32_t>> done;
+  for (MemberMask left = group_.view().synced; left != 0; left &= left - 1) {
+    GroupMember& member = group_.member(static_cast<unsigned>(std::countr_zero(left)));
+    const std::uint32_t epoch = member.epoch.load(std::memory_order_acquire);
+    const Outcome outcome = onControl(member, epoch, call);
+    if (outcome.rv == CKR_OK) {
+      done.emplace_back(&member, epoch);
+    } else if (isLoss(outcome)) {
+      group_.lose(member, epoch, Loss::Dropped, outcome.rv);
+    } else {
+      for (const auto& [changed, under] : done) undo(*changed, under);
+      return outcome.rv;
+    }
+  }
+  return done.empty() ? CKR_DEVICE_ERROR : CKR_OK;
+}
+
+CK_RV Login::setPin(const Call& call) {
+  base::Lock turn(turn_);
+  Call back = call;
+  back.words[1] = call.words[3];
+  back.words[2] = call.words[4];
+  back.words[3] = call.words[1];
+  back.words[4] = call.words[2];
+  const CK_RV rv = onAll(call, [&](GroupMember& member, std::uint32_t epoch) { onControl(member, epoch, back); });
+  // The cached PIN serves members that come back later.
+  const CK_USER_TYPE user = group_.login.user();
+  if (rv == CKR_OK && user != LoginState::kNobody) {
+    const std::uint64_t before = group_.login.generation();
+    group_.login.loggedIn(user, call.get<const CK_UTF8CHAR*>(3), call.get<CK_ULONG>(4));
+    forEach(group_, group_.view().synced, [&](GroupMember& member) {
+      std::uint64_t expected = before;
+      member.loginGeneration.compare_exchange_strong(expected, group_.login.generation());
+    });
+  }
+  return rv;
+}
+
+CK_RV Login::initPin(const Call& call) {
+  base::Lock turn(turn_);
+  // There is no way back: the user's old PIN is not known to anyone.
+  return onAll(call, [](GroupMember&, std::uint32_t) {});
+}
+
+}  // namespace p11ha::ha

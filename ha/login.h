@@ -1,0 +1,34 @@
+// C_Login, C_Logout and the PIN calls: the primary's verdict is the group's.
+#pragma once
+
+#include <functional>
+
+#include "ha/group.h"
+
+namespace p11ha::ha {
+
+/// Owned by the VirtualToken. Any thread; logins and logouts of a group take turns.
+class Login {
+ public:
+  /// `onLoginStarted` tells Management that a new PIN is on its way (members whose login was refused get another
+  /// chance).
+  Login(Group& group, std::function<void()> onLoginStarted)
+      : group_(group), onLoginStarted_(std::move(onLoginStarted)) {}
+
+  CK_RV login(const cryptoki::Call& call) P11HA_EXCLUDES(turn_);
+  CK_RV logout() P11HA_EXCLUDES(turn_);
+  CK_RV setPin(const cryptoki::Call& call) P11HA_EXCLUDES(turn_);
+  CK_RV initPin(const cryptoki::Call& call) P11HA_EXCLUDES(turn_);
+
+ private:
+  cryptoki::Outcome onControl(GroupMember& member, std::uint32_t epoch, cryptoki::Call call);
+  CK_RV onAll(const cryptoki::Call& call, const std::function<void(GroupMember&, std::uint32_t)>& undo);
+  CK_RV logoutLocked() P11HA_REQUIRES(turn_);
+
+  Group& group_;
+  const std::function<void()> onLoginStarted_;
+  // Held across the members' calls: two logins at once would give a member two PINs. Nothing else waits for it.
+  base::Mutex turn_;
+};
+
+}  // namespace p11ha::ha

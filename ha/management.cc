@@ -1,0 +1,144 @@
+#include "ha/management.h"
+
+#include <algorithm>
+
+namespace p11ha::ha {
+namespace {
+
+// How often running calls are looked at, as a part of CallDeadline.
+constexpr int kLooksPerDeadline = 20;
+
+bool isKeyGeneration(cryptoki::Fn fn) { return fn == cryptoki::Fn::GenerateKey || fn == cryptoki::Fn::GenerateKeyPair; }
+
+}  // namespace
+
+Management::Management(Group& group, Recovery& recovery, SessionTable& sessions, const SessionOwner& owner,
+                       base::Scheduler& scheduler, base::Workers& workers)
+    : group_(group), recovery_(recovery), sessions_(sessions), owner_(owner), scheduler_(scheduler), workers_(workers) {
+  group_.onLoss = [this](unsigned member, std::uint32_t epoch, Loss loss, CK_RV rv) { lost(member, epoch, loss, rv); };
+}
+
+void Management::start(std::span<const CK_RV> attached, bool protectedAuthenticationPath) {
+  group_.log(halog::MgmtThreadStart{});
+  if (protectedAuthenticationPath) {
+    group_.log(halog::ConfiguredAsPed{});
+  } else {
+    group_.log(halog::ConfiguredAsPassword{});
+  }
+  publish();
+  for (unsigned member = 0; member < attached.size(); ++member) {
+    if (attached[member] != CKR_OK) apply(member, event::Unreachable{attached[member]});
+  }
+  group_.setCoarseNow(group_.clock.now());
+  scheduler_.post([this] { watch(); });
+}
+
+void Management::stop() {
+  scheduler_.post([this] {
+    stopped_ = true;
+    group_.log(halog::MgmtThreadTerminate{});
+  });
+}
+
+void Management::post(unsigned member, MemberEvent event) {
+  scheduler_.post([this, member, event = std::move(event)] { apply(member, event); });
+}
+
+void Management::lost(unsigned member, std::uint32_t epoch, Loss loss, CK_RV rv) {
+  switch (loss) {
+    case Loss::None:
+      break;
+    case Loss::Dropped:
+      post(member, event::Failed{epoch, rv});
+      break;
+    case Loss::Deactivated:
+      post(member, event::Deactivated{epoch});
+      break;
+    case Loss::LoginRefused:
+      post(member, event::LoginRefused{epoch, rv});
+      break;
+  }
+}
+
+void Management::loginStarted() {
+  for (unsigned member = 0; member < group_.members.size(); ++member) post(member, event::LoginStarted{});
+}
+
+void Management::recoverNow(unsigned member) { post(member, event::RecoverNow{}); }
+
+MemberState Management::state(unsigned member) const {
+  base::Lock lock(mutex_);
+  return states_[member];
+}
+
+void Management::apply(unsigned member, const MemberEvent& event) {
+  if (stopped_) return;
+  GroupMember& subject = group_.member(member);
+  const MemberState before = state(member);
+  const Step next = step(before, event, group_.clock.now(), group_.policy.recovery, subject.serial);
+  {
+    base::Lock lock(mutex_);
+    states_[member] = next.state;
+  }
+  // What was opened or bound before is void before anybody is told that the member is gone.
+  if (next.state.epoch != before.epoch) subject.epoch.store(next.state.epoch, std::memory_order_release);
+  for (const halog::Event& line : next.effects.log) group_.log(line);
+  if (next.effects.serveChanged) publish();
+  if (next.effects.cancelTimer) scheduler_.cancel(timers_[member]);
+  if (next.effects.timer) {
+    const std::uint32_t epoch = next.state.epoch;
+    timers_[member] =
+        scheduler_.at(*next.effects.timer, [this, member, epoch] { apply(member, event::AttemptDue{epoch}); });
+  }
+  if (next.effects.startAttempt) attempt(member, next.state.epoch);
+  if (before.phase == Phase::Recovering && next.state.phase == Phase::Active) settle(member, next.state.epoch);
+}
+
+void Management::publish() {
+  MemberMask up = 0;
+  MemberMask standby = 0;
+  {
+    base::Lock lock(mutex_);
+    for (const auto& member : group_.members) {
+      if (states_[member->index].phase == Phase::Active) up |= bit(member->index);
+      if (member->standby) standby |= bit(member->index);
+    }
+  }
+  const bool someBefore = !group_.view().none();
+  group_.publish(makeView(up, standby));
+  if (someBefore && group_.view().none()) group_.log(halog::MembersOffline{});
+}
+
+void Management::attempt(unsigned member, std::uint32_t epoch) {
+  workers_.run([this, member, epoch] { post(member, recovery_.attempt(group_.member(member), epoch)); });
+}
+
+void Management::settle(unsigned member, std::uint32_t epoch) {
+  workers_.run([this, member, epoch] { recovery_.settle(group_.member(member), epoch); });
+}
+
+// A local module cannot be interrupted: a member whose call is overdue is marked down for all other calls.
+void Management::watch() {
+  if (stopped_) return;
+  const base::Monotonic now = group_.clock.now();
+  group_.setCoarseNow(now);
+  const std::int64_t present = group_.coarseNow();
+  sessions_.visit([&](Session& session) {
+    const RunningCall& running = session.running;
+    const std::int64_t since = running.since.load(std::memory_order_acquire);
+    if (since == 0 || session.owner.load(std::memory_order_acquire) != &owner_) return;
+    const cryptoki::Fn fn = running.fn.load(std::memory_order_relaxed);
+    const auto deadline = isKeyGeneration(fn) ? group_.policy.keyGenerationDeadline : group_.policy.callDeadline;
+    if (present - since <= deadline.count()) return;
+    GroupMember& member = group_.member(running.member.load(std::memory_order_relaxed));
+    const std::uint32_t epoch = running.epoch.load(std::memory_order_relaxed);
+    if (member.epoch.load(std::memory_order_acquire) != epoch || member.isSuspect()) return;
+    group_.log(halog::MemberHung{member.serial, std::string(cryptoki::function(fn).name),
+                                 static_cast<std::uint64_t>(deadline.count())});
+    group_.lose(member, epoch, Loss::Dropped, CKR_DEVICE_ERROR);
+  });
+  const auto pause = std::max(group_.policy.callDeadline / kLooksPerDeadline, std::chrono::milliseconds(10));
+  scheduler_.at(now + pause, [this] { watch(); });
+}
+
+}  // namespace p11ha::ha

@@ -1,0 +1,23 @@
+// Which of a member's objects is which of the group's: pure ("Identity" in CLONING.md).
+#pragma once
+
+#include <optional>
+#include <vector>
+
+#include "ha/inventory.h"
+
+namespace p11ha::ha {
+
+/// For each entry, the index of the known identity it is, or nothing; `ambiguous` entries look like several, and so are
+/// left alone.
+struct Matches {
+  std::vector<std::optional<std::size_t>> known;
+  std::vector<bool> ambiguous;
+};
+
+/// Equal identities belong together, pairwise where several public objects are equal to the byte. What is left over is
+/// paired by material alone (a label or CKA_ID was changed on one side), where that leaves one candidate on either
+/// side. Keys that look alike without any material to tell them apart are ambiguous if there are several.
+Matches match(const std::vector<InventoryEntry>& entries, const std::vector<Identity>& known);
+
+}  // namespace p11ha::ha

@@ -1,0 +1,43 @@
+#include "ha/member_login.h"
+
+namespace p11ha::ha {
+
+using cryptoki::Fn;
+using cryptoki::makeCall;
+using cryptoki::Outcome;
+
+namespace {
+
+// The last try of a PIN is the application's own: a member whose counter is nearly used up is never given the cached
+// one.
+Outcome mayBeGivenThePin(GroupMember& member, CK_USER_TYPE userType) {
+  CK_TOKEN_INFO info{};
+  const Outcome asked = member.token->execute(makeCall<Fn::GetTokenInfo>(CK_SLOT_ID{0}, &info));
+  if (asked.rv != CKR_OK) return asked;
+  const CK_FLAGS spent =
+      userType == CKU_SO ? CKF_SO_PIN_FINAL_TRY | CKF_SO_PIN_LOCKED : CKF_USER_PIN_FINAL_TRY | CKF_USER_PIN_LOCKED;
+  return (info.flags & spent) != 0 ? Outcome{CKR_PIN_LOCKED} : Outcome{};
+}
+
+}  // namespace
+
+Outcome logIn(Group& group, GroupMember& member, CK_SESSION_HANDLE session) {
+  auto credentials = group.login.credentials();
+  if (!credentials) {
+    const std::uint64_t generation = group.login.generation();
+    const Outcome out = member.token->execute(makeCall<Fn::Logout>(session));
+    if (out.rv != CKR_OK && out.rv != CKR_USER_NOT_LOGGED_IN) return out;
+    member.loginGeneration.store(generation, std::memory_order_release);
+    return {};
+  }
+  if (const Outcome may = mayBeGivenThePin(member, credentials->userType); may.rv != CKR_OK) return may;
+  CK_UTF8CHAR empty = 0;
+  CK_UTF8CHAR* pin = credentials->pin.empty() ? &empty : credentials->pin.data();
+  const Outcome in = member.token->execute(makeCall<Fn::Login>(
+      session, credentials->userType, credentials->pinGiven ? pin : nullptr, credentials->pin.size()));
+  if (in.rv != CKR_OK && in.rv != CKR_USER_ALREADY_LOGGED_IN) return in;
+  member.loginGeneration.store(credentials->generation, std::memory_order_release);
+  return {};
+}
+
+}  // namespace p11ha::ha

@@ -1,0 +1,55 @@
+#include "ha/object.h"
+
+namespace p11ha::ha {
+
+Identity Object::identity() const {
+  base::Lock lock(mutex_);
+  return identity_;
+}
+
+void Object::setIdentity(Identity identity) {
+  base::Lock lock(mutex_);
+  identity_ = std::move(identity);
+}
+
+Holding Object::holding(unsigned member, std::uint32_t epoch) const {
+  const std::uint64_t state = bindings_[member].state.load(std::memory_order_acquire);
+  return state >> 8 == epoch ? static_cast<Holding>(state & 0xff) : Holding::Unknown;
+}
+
+CK_OBJECT_HANDLE Object::at(unsigned member, std::uint32_t epoch) const {
+  const Holding known = holding(member, epoch);
+  if (known != Holding::Held && known != Holding::Claimed) return CK_INVALID_HANDLE;
+  return bindings_[member].handle.load(std::memory_order_relaxed);
+}
+
+void Object::set(unsigned member, std::uint32_t epoch, CK_OBJECT_HANDLE handle, Holding holding) {
+  Binding& binding = bindings_[member];
+  binding.handle.store(handle, std::memory_order_relaxed);
+  binding.state.store(std::uint64_t{epoch} << 8 | static_cast<std::uint64_t>(holding), std::memory_order_release);
+  if (holding == Holding::Held || holding == Holding::Claimed) {
+    usable_.fetch_or(bit(member), std::memory_order_release);
+  } else {
+    usable_.fetch_and(~bit(member), std::memory_order_release);
+  }
+  known_.fetch_or(bit(member), std::memory_order_release);
+}
+
+bool Object::bind(unsigned member, std::uint32_t epoch, CK_OBJECT_HANDLE handle, Holding holding) {
+  base::Lock lock(mutex_);
+  if (!alive_.load(std::memory_order_relaxed)) return false;
+  set(member, epoch, handle, holding);
+  return true;
+}
+
+void Object::markAbsent(unsigned member, std::uint32_t epoch) {
+  base::Lock lock(mutex_);
+  set(member, epoch, CK_INVALID_HANDLE, Holding::Absent);
+}
+
+bool Object::end() {
+  base::Lock lock(mutex_);
+  return alive_.exchange(false, std::memory_order_acq_rel);
+}
+
+}  // namespace p11ha::ha

@@ -1,0 +1,74 @@
+// One object of a group's token, as the application knows it, and where its members hold it.
+#pragma once
+
+#include <array>
+#include <atomic>
+#include <memory>
+
+#include "base/mutex.h"
+#include "ha/identity.h"
+#include "ha/policy.h"
+
+namespace p11ha::ha {
+
+/// What is known of an object on one member, under the member's present epoch.
+enum class Holding : std::uint8_t {
+  Unknown,  // not looked for yet
+  Absent,   // looked for, not there
+  Claimed,  // one that looks like it is there; whether it is the same key is not yet proved
+  Held,
+};
+
+/// Owned by the ObjectTable and by the calls that use it. The virtual handle is never given to another object. Reading
+/// where it is held takes no lock; changes take the object's own.
+class Object {
+ public:
+  /// `owner` is the virtual session that a session object ends with, 0 for a token object.
+  Object(CK_OBJECT_HANDLE handle, CK_SESSION_HANDLE owner, Identity identity)
+      : handle_(handle), owner_(owner), identity_(std::move(identity)) {}
+
+  CK_OBJECT_HANDLE handle() const { return handle_; }
+  CK_SESSION_HANDLE owner() const { return owner_; }
+  bool isSessionObject() const { return owner_ != CK_INVALID_HANDLE; }
+  Identity identity() const P11HA_EXCLUDES(mutex_);
+  void setIdentity(Identity identity) P11HA_EXCLUDES(mutex_);
+
+  /// Members on which it may be used: Held or Claimed, under whichever epoch. A stale bit does no harm: at() tells.
+  MemberMask usable() const { return usable_.load(std::memory_order_acquire); }
+  /// Members of which it is known whether they hold it.
+  MemberMask known() const { return known_.load(std::memory_order_acquire); }
+
+  Holding holding(unsigned member, std::uint32_t epoch) const;
+  /// The member's own handle, or CK_INVALID_HANDLE.
+  CK_OBJECT_HANDLE at(unsigned member, std::uint32_t epoch) const;
+
+  /// The handle last bound on that member, whatever became of it.
+  CK_OBJECT_HANDLE lastAt(unsigned member) const { return bindings_[member].handle.load(std::memory_order_relaxed); }
+
+  /// False once the object is destroyed: whoever just made a copy on that member must remove it again.
+  bool bind(unsigned member, std::uint32_t epoch, CK_OBJECT_HANDLE handle, Holding holding) P11HA_EXCLUDES(mutex_);
+  void markAbsent(unsigned member, std::uint32_t epoch) P11HA_EXCLUDES(mutex_);
+  bool alive() const { return alive_.load(std::memory_order_acquire); }
+  /// True for the one caller that ended it.
+  bool end() P11HA_EXCLUDES(mutex_);
+
+ private:
+  struct Binding {
+    std::atomic<std::uint64_t> state{0};  // epoch << 8 | Holding
+    std::atomic<CK_OBJECT_HANDLE> handle{CK_INVALID_HANDLE};
+  };
+  void set(unsigned member, std::uint32_t epoch, CK_OBJECT_HANDLE handle, Holding holding) P11HA_REQUIRES(mutex_);
+
+  const CK_OBJECT_HANDLE handle_;
+  const CK_SESSION_HANDLE owner_;
+  std::atomic<bool> alive_{true};
+  std::atomic<MemberMask> usable_{0};
+  std::atomic<MemberMask> known_{0};
+  std::array<Binding, kMaxMembers> bindings_;
+  mutable base::Mutex mutex_;
+  Identity identity_ P11HA_GUARDED_BY(mutex_);
+};
+
+using ObjectPtr = std::shared_ptr<Object>;
+
+}  // namespace p11ha::ha

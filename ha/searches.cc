@@ -1,0 +1,103 @@
+#include "ha/searches.h"
+
+#include <algorithm>
+#include <unordered_set>
+
+namespace p11ha::ha {
+
+using cryptoki::Call;
+using cryptoki::Fn;
+using cryptoki::makeCall;
+using cryptoki::Outcome;
+
+CK_RV Searches::begin(Session& session, const Call& call) {
+  if (session.search.active) return CKR_OPERATION_ACTIVE;
+  std::vector<CK_OBJECT_HANDLE> found;
+  GroupMember* member = nullptr;
+  if (const CK_RV rv = ask(session, call, found, member); rv != CKR_OK) return rv;
+
+  const auto unknown = [&](CK_OBJECT_HANDLE handle) {
+    return group_.objects.findAt(member->index, handle) == nullptr && !group_.objects.hidden(member->index, handle);
+  };
+  // Somebody else made objects: they are on the other members too.
+  if (std::any_of(found.begin(), found.end(), unknown)) catalog_.refresh(group_.view().synced | bit(member->index));
+
+  session.search = {};
+  for (const CK_OBJECT_HANDLE handle : found) {
+    if (const ObjectPtr object = group_.objects.findAt(member->index, handle))
+      session.search.found.push_back(object->handle());
+  }
+  addOnlyElsewhere(session, call, *member);
+  session.search.active = true;
+  return CKR_OK;
+}
+
+CK_RV Searches::ask(Session& session, const Call& init, std::vector<CK_OBJECT_HANDLE>& found, GroupMember*& member) {
+  // A member lost between the Init and the end of the search is one more reason to begin again.
+  for (std::size_t tries = 0; tries <= group_.members.size(); ++tries) {
+    Request request{session, init, {}};
+    if (const CK_RV rv = failover_.run(request); rv != CKR_OK) return rv;
+    member = &group_.member(request.answeredBy);
+    found.clear();
+    const CK_RV rv = drain(session, *member, request.answeredUnder, found);
+    if (rv == CKR_OK || !member->isSuspect()) return rv;
+  }
+  return CKR_DEVICE_ERROR;
+}
+
+CK_RV Searches::drain(Session& session, GroupMember& member, std::uint32_t epoch,
+                      std::vector<CK_OBJECT_HANDLE>& found) {
+  constexpr CK_ULONG kBatch = 256;
+  for (;;) {
+    const std::size_t before = found.size();
+    found.resize(before + kBatch);
+    CK_ULONG count = 0;
+    const Outcome outcome = failover_.callOn(
+        member, epoch, session, makeCall<Fn::FindObjects>(CK_SESSION_HANDLE{0}, &found[before], kBatch, &count));
+    found.resize(before + (outcome.rv == CKR_OK ? std::min(count, kBatch) : 0));
+    if (outcome.rv != CKR_OK) return outcome.rv;
+    if (count == 0) break;
+  }
+  return failover_.callOn(member, epoch, session, makeCall<Fn::FindObjectsFinal>(CK_SESSION_HANDLE{0})).rv;
+}
+
+void Searches::addOnlyElsewhere(Session& session, const Call& init, const GroupMember& asked) {
+  MemberMask holders = 0;
+  std::unordered_set<CK_OBJECT_HANDLE> wanted;
+  for (const ObjectPtr& object : catalog_.onlyElsewhere(group_.view())) {
+    if ((object->usable() & bit(asked.index)) != 0) continue;
+    holders |= object->usable() & group_.view().serving;
+    wanted.insert(object->handle());
+  }
+  forEach(group_, holders, [&](GroupMember& member) {
+    const std::uint32_t epoch = member.epoch.load(std::memory_order_acquire);
+    std::vector<CK_OBJECT_HANDLE> there;
+    if (failover_.callOn(member, epoch, session, init).rv != CKR_OK) return;
+    if (drain(session, member, epoch, there) != CKR_OK) return;
+    for (const CK_OBJECT_HANDLE handle : there) {
+      const ObjectPtr object = group_.objects.findAt(member.index, handle);
+      if (object != nullptr && wanted.erase(object->handle()) != 0) session.search.found.push_back(object->handle());
+    }
+  });
+}
+
+CK_RV Searches::next(Session& session, const Call& call) {
+  auto* const out = call.get<CK_OBJECT_HANDLE*>(1);
+  auto* const count = call.get<CK_ULONG*>(3);
+  Search& search = session.search;
+  if (!search.active) return CKR_OPERATION_NOT_INITIALIZED;
+  if (count == nullptr || out == nullptr) return CKR_ARGUMENTS_BAD;
+  const std::size_t some = std::min<std::size_t>(call.get<CK_ULONG>(2), search.found.size() - search.next);
+  std::copy_n(search.found.begin() + static_cast<std::ptrdiff_t>(search.next), some, out);
+  search.next += some;
+  *count = some;
+  return CKR_OK;
+}
+
+CK_RV Searches::end(Session& session) {
+  if (!session.search.active) return CKR_OPERATION_NOT_INITIALIZED;
+  session.search = {};
+  return CKR_OK;
+}
+
+}  // namespace p11ha::ha

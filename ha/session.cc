@@ -1,0 +1,134 @@
+#include "ha/session.h"
+
+namespace p11ha::ha {
+
+Operation* Session::anyActive() {
+  for (Operation& operation : operations) {
+    if (operation.active) return &operation;
+  }
+  return nullptr;
+}
+
+SessionTable::~SessionTable() {
+  for (auto& chunk : chunks_) delete chunk.load(std::memory_order_relaxed);
+}
+
+Session* SessionTable::at(std::size_t index) const {
+  if (index >= kMaxSessions) return nullptr;
+  Chunk* chunk = chunks_[index / kChunk].load(std::memory_order_acquire);
+  return chunk == nullptr ? nullptr : &chunk->sessions[index % kChunk];
+}
+
+Session* SessionTable::open(SessionOwner& owner, CK_FLAGS flags, const std::function<void(Session&)>& set) {
+  std::uint32_t index = 0;
+  std::uint64_t generation = 0;
+  {
+    base::Lock lock(mutex_);
+    if (free_.empty()) {
+      if (made_ == kMaxSessions) return nullptr;
+      auto chunk = std::make_unique<Chunk>();
+      for (std::size_t i = kChunk; i-- > 0;) {
+        chunk->sessions[i].index_ = static_cast<std::uint32_t>(made_ + i);
+        free_.push_back(static_cast<std::uint32_t>(made_ + i));
+      }
+      chunks_[made_ / kChunk].store(chunk.release(), std::memory_order_release);
+      made_ += kChunk;
+    }
+    index = free_.back();
+    free_.pop_back();
+    generation = ++generation_;
+  }
+  Session& session = *at(index);
+  base::Lock lock(session.mutex);
+  session.flags.store(flags, std::memory_order_relaxed);
+  session.owner.store(&owner, std::memory_order_relaxed);
+  set(session);
+  session.handle.store(generation * kMaxSessions | index, std::memory_order_release);
+  return &session;
+}
+
+Session* SessionTable::lock(CK_SESSION_HANDLE handle) {
+  Session* session = handle == CK_INVALID_HANDLE ? nullptr : at(handle % kMaxSessions);
+  if (session == nullptr) return nullptr;
+  session->mutex.lock();
+  if (session->handle.load(std::memory_order_relaxed) == handle) [[likely]]
+    return session;
+  unlock(*session);
+  return nullptr;
+}
+
+void SessionTable::unlock(Session& session) {
+  session.mutex.unlock();
+#if !defined(__x86_64__)
+  // Unlocking is a full barrier on x86-64 only; elsewhere the load below could overtake it and both sides miss the
+  // other.
+  std::atomic_thread_fence(std::memory_order_seq_cst);
+#endif
+  if (session.closing_.load(std::memory_order_seq_cst)) [[unlikely]]
+    cleanUpIfFree(session);
+}
+
+void SessionTable::cleanUpIfFree(Session& session) {
+  // Whoever cannot get the lock leaves the work to its holder, who looks again after unlocking.
+  while (session.closing_.load(std::memory_order_seq_cst) && session.mutex.tryLock()) {
+    const bool ours = session.closing_.exchange(false, std::memory_order_seq_cst);
+    if (ours) {
+      session.owner.load(std::memory_order_relaxed)->closing(session);
+      for (Operation& operation : session.operations) {
+        operation.end();
+        operation.mechanism.clear();
+      }
+      session.search = {};
+      session.objects.clear();
+      session.lastObject.reset();
+      session.owner.store(nullptr, std::memory_order_relaxed);
+    }
+    const std::uint32_t index = session.index_;
+    session.mutex.unlock();
+    if (ours) {
+      base::Lock lock(mutex_);
+      free_.push_back(index);
+    }
+  }
+}
+
+bool SessionTable::close(CK_SESSION_HANDLE handle) {
+  Session* session = handle == CK_INVALID_HANDLE ? nullptr : at(handle % kMaxSessions);
+  if (session == nullptr) return false;
+  CK_SESSION_HANDLE expected = handle;
+  if (!session->handle.compare_exchange_strong(expected, CK_INVALID_HANDLE)) return false;
+  session->closing_.store(true, std::memory_order_seq_cst);
+  cleanUpIfFree(*session);
+  return true;
+}
+
+std::size_t SessionTable::closeAll(const SessionOwner& owner) {
+  std::size_t closed = 0;
+  visit([&](Session& session) {
+    const CK_SESSION_HANDLE handle = session.handle.load(std::memory_order_acquire);
+    if (handle != CK_INVALID_HANDLE && session.owner.load(std::memory_order_acquire) == &owner && close(handle))
+      ++closed;
+  });
+  return closed;
+}
+
+SessionTable::Count SessionTable::count(const SessionOwner& owner) const {
+  Count count;
+  visit([&](Session& session) {
+    if (session.handle.load(std::memory_order_acquire) == CK_INVALID_HANDLE) return;
+    if (session.owner.load(std::memory_order_acquire) != &owner) return;
+    ++count.all;
+    if (session.readWrite()) ++count.readWrite;
+  });
+  return count;
+}
+
+void SessionTable::visit(const std::function<void(Session&)>& visitor) const {
+  for (const auto& entry : chunks_) {
+    Chunk* chunk = entry.load(std::memory_order_acquire);
+    if (chunk == nullptr) return;
+    for (Session& session : chunk->sessions) visitor(session);
+  }
+}
+
+}  // namespace p11ha::ha

@@ -1,0 +1,146 @@
+// The application's sessions, and all of them.
+#pragma once
+
+#include <array>
+#include <atomic>
+#include <functional>
+#include <memory>
+#include <vector>
+
+#include "base/mutex.h"
+#include "base/secure_bytes.h"
+#include "cryptoki/owned_mechanism.h"
+#include "ha/group.h"
+
+namespace p11ha::ha {
+
+class Session;
+
+/// Whom a session belongs to.
+class SessionOwner {
+ public:
+  virtual ~SessionOwner() = default;
+  /// The session was closed: gives back what it held. Called once, with its lock held, on whichever thread had it last.
+  virtual void closing(Session& session) = 0;
+};
+
+/// An operation of a session: what it takes to begin it again on another member.
+struct Operation {
+  bool active = false;
+  bool fed = false;  // took input: its Init alone does not restore it
+  std::uint8_t member = 0;
+  std::uint32_t epoch = 0;
+  cryptoki::Fn init{};
+  cryptoki::OwnedMechanism mechanism;
+  ObjectPtr key;
+
+  void end() {
+    active = false;
+    fed = false;
+    key.reset();
+  }
+};
+
+/// A search: answered whole when it began.
+struct Search {
+  bool active = false;
+  std::vector<CK_OBJECT_HANDLE> found;
+  std::size_t next = 0;
+};
+
+/// What the watchdog sees of a call that runs now.
+struct RunningCall {
+  std::atomic<std::int64_t> since{0};  // milliseconds of the group's coarse clock; 0: none
+  std::atomic<std::uint32_t> epoch{0};
+  std::atomic<std::uint8_t> member{0};
+  std::atomic<cryptoki::Fn> fn{};
+};
+
+/// One session. Its memory is the table's and is used again for other sessions; the handle tells them apart.
+class Session {
+ public:
+  Session() = default;
+  Session(const Session&) = delete;
+  Session& operator=(const Session&) = delete;
+
+  /// Held for as long as a call on this session runs: the only lock of ours that is.
+  base::Mutex mutex;
+
+  std::atomic<CK_SESSION_HANDLE> handle{CK_INVALID_HANDLE};
+  std::atomic<SessionOwner*> owner{nullptr};
+  std::atomic<CK_FLAGS> flags{0};
+  RunningCall running;
+
+  CK_SLOT_ID slot P11HA_GUARDED_BY(mutex) = 0;
+  CK_VOID_PTR application P11HA_GUARDED_BY(mutex) = nullptr;  // pApplication and Notify stay in this process
+  CK_NOTIFY notify P11HA_GUARDED_BY(mutex) = nullptr;
+  std::array<MemberSession, kMaxMembers> members P11HA_GUARDED_BY(mutex);
+  std::array<Operation, cryptoki::kOpCount> operations P11HA_GUARDED_BY(mutex);
+  Search search P11HA_GUARDED_BY(mutex);
+  std::vector<ObjectPtr> objects P11HA_GUARDED_BY(mutex);  // session objects made here
+  ObjectPtr lastObject P11HA_GUARDED_BY(mutex);  // spares the table's lock where one key is used again and again
+  unsigned turn P11HA_GUARDED_BY(mutex) = 0;     // whose turn it is among equally busy members
+
+  Operation& operation(cryptoki::Op op) P11HA_REQUIRES(mutex) { return operations[static_cast<std::size_t>(op)]; }
+  /// Any operation that is active, so that others begin on its member; nullptr if none is.
+  Operation* anyActive() P11HA_REQUIRES(mutex);
+  /// Which of the table's sessions it is.
+  unsigned ordinal() const { return index_; }
+  bool readWrite() const { return (flags.load(std::memory_order_relaxed) & CKF_RW_SESSION) != 0; }
+
+ private:
+  friend class SessionTable;
+  std::atomic<bool> closing_{false};  // closed, and not yet cleaned up
+  std::uint32_t index_ = 0;
+};
+
+/// The sessions of all tokens of the process. Finding one takes no lock but the session's own. A closed session whose
+/// call still runs is cleaned up by that call. Any thread.
+class SessionTable {
+ public:
+  static constexpr std::size_t kMaxSessions = std::size_t{1} << 16;
+
+  SessionTable() = default;
+  ~SessionTable();
+  SessionTable(const SessionTable&) = delete;
+  SessionTable& operator=(const SessionTable&) = delete;
+
+  /// A new session; nullptr when there are kMaxSessions. `set` fills it, with its lock held, before anyone can find it.
+  Session* open(SessionOwner& owner, CK_FLAGS flags, const std::function<void(Session&)>& set);
+
+  /// Locks the session of that handle for the caller; nullptr, and nothing locked, if there is none.
+  Session* lock(CK_SESSION_HANDLE handle) P11HA_NO_THREAD_SAFETY_ANALYSIS;
+  /// Unlocks, and cleans up if it was closed meanwhile.
+  void unlock(Session& session) P11HA_NO_THREAD_SAFETY_ANALYSIS;
+
+  /// False if there is no such session.
+  bool close(CK_SESSION_HANDLE handle);
+  /// Closes every session of the owner; how many there were.
+  std::size_t closeAll(const SessionOwner& owner);
+  /// Open sessions of the owner: all, and those that are read-write.
+  struct Count {
+    std::size_t all = 0;
+    std::size_t readWrite = 0;
+  };
+  Count count(const SessionOwner& owner) const;
+
+  /// Visits every session there is, open or not, without its lock: for what is atomic in it.
+  void visit(const std::function<void(Session&)>& visitor) const;
+
+ private:
+  static constexpr std::size_t kChunk = 64;
+  struct Chunk {
+    std::array<Session, kChunk> sessions;
+  };
+
+  Session* at(std::size_t index) const;
+  void cleanUpIfFree(Session& session) P11HA_NO_THREAD_SAFETY_ANALYSIS;
+
+  std::array<std::atomic<Chunk*>, kMaxSessions / kChunk> chunks_{};
+  mutable base::Mutex mutex_;
+  std::vector<std::uint32_t> free_ P11HA_GUARDED_BY(mutex_);
+  std::size_t made_ P11HA_GUARDED_BY(mutex_) = 0;
+  std::uint64_t generation_ P11HA_GUARDED_BY(mutex_) = 0;
+};
+
+}  // namespace p11ha::ha

@@ -1,0 +1,287 @@
+#include "ha/virtual_token.h"
+
+#include "cryptoki/text.h"
+
+namespace p11ha::ha {
+
+using cryptoki::Call;
+using cryptoki::EffectKind;
+using cryptoki::Fn;
+using cryptoki::Function;
+using cryptoki::makeCall;
+using cryptoki::Op;
+using cryptoki::Outcome;
+using cryptoki::Replay;
+
+VirtualToken::VirtualToken(CK_SLOT_ID slot, Face face, GroupPolicy policy, std::vector<MemberSpec> members,
+                           const Ports& ports)
+    : slot_(slot),
+      face_(face),
+      sessions_(ports.sessions),
+      group_(std::move(policy), ports.clock, ports.log),
+      catalog_(group_),
+      cloner_(group_),
+      failover_(group_, catalog_),
+      operations_(group_, failover_),
+      keys_(group_, catalog_, cloner_, failover_),
+      generation_(group_, catalog_, cloner_, failover_, keys_),
+      searches_(group_, catalog_, failover_),
+      recovery_(group_, catalog_, cloner_),
+      management_(group_, recovery_, sessions_, *this, ports.scheduler, ports.workers),
+      login_(group_, [this] { management_.loginStarted(); }) {
+  for (MemberSpec& member : members) {
+    const auto index = static_cast<unsigned>(group_.members.size());
+    group_.members.push_back(std::make_unique<GroupMember>(index, std::move(member.token), member.standby));
+  }
+}
+
+void VirtualToken::start() {
+  std::vector<CK_RV> attached;
+  CK_TOKEN_INFO first{};
+  bool any = false;
+  for (const auto& member : group_.members) {
+    CK_RV rv = member->token->attach();
+    CK_TOKEN_INFO info{};
+    if (rv == CKR_OK) rv = member->token->execute(makeCall<Fn::GetTokenInfo>(CK_SLOT_ID{0}, &info)).rv;
+    if (rv == CKR_OK) rv = group_.mechanisms.intersect(*member->token).rv;
+    if (rv == CKR_OK && !any) {
+      first = info;
+      any = true;
+    }
+    attached.push_back(rv);
+  }
+  {
+    base::Lock lock(infoMutex_);
+    lastInfo_ = first;
+  }
+  management_.start(attached, (first.flags & CKF_PROTECTED_AUTHENTICATION_PATH) != 0);
+}
+
+void VirtualToken::stop() {
+  sessions_.closeAll(*this);
+  login_.logout();
+  for (const auto& member : group_.members) {
+    if (member->isSuspect() || (group_.view().synced & bit(member->index)) == 0) continue;
+    ControlSession::Use control(member->control);
+    for (const MemberSession& pooled : member->sessions.takeAll()) {
+      member->token->execute(makeCall<Fn::CloseSession>(pooled.handle));
+    }
+    control.close(*member->token);
+  }
+  management_.stop();
+}
+
+CK_RV VirtualToken::call(Session& session, const Call& call) {
+  const Function& row = cryptoki::function(call.fn);
+  switch (row.effect.kind) {
+    case EffectKind::Begin:
+      return row.effect.op == Op::Find ? searches_.begin(session, call) : operations_.begin(session, call);
+    case EffectKind::Cancel:
+      return operations_.cancel(session, call);
+    case EffectKind::None:
+    case EffectKind::Restore:
+      break;
+    default:
+      if (row.effect.op != Op::Find) return operations_.proceed(session, call);
+      return row.effect.kind == EffectKind::Part ? searches_.next(session, call) : searches_.end(session);
+  }
+  switch (row.replay) {
+    case Replay::Create: {
+      const bool random = call.fn == Fn::GenerateKey || call.fn == Fn::GenerateKeyPair;
+      return random ? generation_.generate(session, call) : keys_.create(session, call);
+    }
+    case Replay::Idempotent:
+      return call.fn == Fn::DestroyObject ? keys_.destroy(session, call) : keys_.change(session, call);
+    case Replay::Own:
+      return own(session, call);
+    default:
+      return operations_.once(session, call);
+  }
+}
+
+CK_RV VirtualToken::own(Session& session, const Call& call) {
+  switch (call.fn) {
+    case Fn::GetSessionInfo:
+      return sessionInfo(session, call.get<CK_SESSION_INFO*>(1));
+    case Fn::Login: {
+      if (call.get<CK_USER_TYPE>(1) == CKU_CONTEXT_SPECIFIC) return operations_.once(session, call);
+      if (call.get<CK_USER_TYPE>(1) == CKU_SO && sessions_.count(*this).readWrite != sessions_.count(*this).all) {
+        return CKR_SESSION_READ_ONLY_EXISTS;
+      }
+      const CK_RV rv = login_.login(call);
+      if (rv == CKR_OK) catalog_.refresh(group_.view().synced);
+      return rv;
+    }
+    case Fn::Logout:
+      session.lastObject.reset();
+      return login_.logout();
+    case Fn::SetPIN:
+      return session.readWrite() ? login_.setPin(call) : CKR_SESSION_READ_ONLY;
+    case Fn::InitPIN:
+      return login_.initPin(call);
+    case Fn::SeedRandom:
+      return seedRandom(session, call);
+    case Fn::GetFunctionStatus:
+    case Fn::CancelFunction:
+      return CKR_FUNCTION_NOT_PARALLEL;
+    default:
+      // The state of an operation and C_LoginUser belong to one member only.
+      return CKR_FUNCTION_NOT_SUPPORTED;
+  }
+}
+
+CK_RV VirtualToken::seedRandom(Session& session, const Call& call) {
+  Request request{session, call, {}};
+  const CK_RV rv = failover_.run(request);
+  if (rv != CKR_OK) return rv;
+  forEach(group_, group_.view().serving & ~bit(request.answeredBy), [&](GroupMember& member) {
+    failover_.callOn(member, member.epoch.load(std::memory_order_acquire), session, call);
+  });
+  return CKR_OK;
+}
+
+CK_RV VirtualToken::sessionInfo(Session& session, CK_SESSION_INFO* info) const {
+  if (info == nullptr) return CKR_ARGUMENTS_BAD;
+  const CK_USER_TYPE user = group_.login.user();
+  info->slotID = slot_;
+  info->flags = session.flags.load(std::memory_order_relaxed);
+  info->ulDeviceError = 0;
+  if (session.readWrite()) {
+    info->state = user == CKU_SO     ? CKS_RW_SO_FUNCTIONS
+                  : user == CKU_USER ? CKS_RW_USER_FUNCTIONS
+                                     : CKS_RW_PUBLIC_SESSION;
+  } else {
+    info->state = user == CKU_USER ? CKS_RO_USER_FUNCTIONS : CKS_RO_PUBLIC_SESSION;
+  }
+  return CKR_OK;
+}
+
+CK_RV VirtualToken::call(const Call& call) {
+  switch (call.fn) {
+    case Fn::GetSlotInfo:
+      return slotInfo(call.get<CK_SLOT_INFO*>(1));
+    case Fn::GetTokenInfo:
+      return tokenInfo(call.get<CK_TOKEN_INFO*>(1));
+    case Fn::GetMechanismList:
+      return mechanismList(call.get<CK_MECHANISM_TYPE*>(1), call.get<CK_ULONG*>(2));
+    case Fn::GetMechanismInfo:
+      return mechanismInfo(call.get<CK_MECHANISM_TYPE>(1), call.get<CK_MECHANISM_INFO*>(2));
+    case Fn::OpenSession:
+      return openSession(call);
+    case Fn::CloseAllSessions:
+      if (sessions_.closeAll(*this) != 0) login_.logout();
+      return CKR_OK;
+    default:
+      // A group's tokens, and a member's, are not initialised through the group.
+      return CKR_FUNCTION_NOT_SUPPORTED;
+  }
+}
+
+CK_RV VirtualToken::openSession(const Call& call) {
+  const auto flags = call.get<CK_FLAGS>(1);
+  auto* const answer = call.get<CK_SESSION_HANDLE*>(4);
+  if (answer == nullptr) return CKR_ARGUMENTS_BAD;
+  if ((flags & CKF_SERIAL_SESSION) == 0) return CKR_SESSION_PARALLEL_NOT_SUPPORTED;
+  if ((flags & CKF_RW_SESSION) == 0 && group_.login.user() == CKU_SO) return CKR_SESSION_READ_WRITE_SO_EXISTS;
+  if (group_.view().none() && group_.policy.recoveryMode == RecoveryMode::Basic) return CKR_DEVICE_REMOVED;
+  const Session* session = sessions_.open(*this, flags, [&](Session& fresh) P11HA_NO_THREAD_SAFETY_ANALYSIS {
+    fresh.slot = slot_;
+    fresh.application = call.get<CK_VOID_PTR>(2);
+    fresh.notify = call.get<CK_NOTIFY>(3);
+    fresh.members.fill({});
+    // Sessions begin their turns at different members, so that short-lived ones are spread too.
+    fresh.turn = fresh.ordinal();
+  });
+  if (session == nullptr) return CKR_SESSION_COUNT;
+  *answer = session->handle.load(std::memory_order_relaxed);
+  return CKR_OK;
+}
+
+CK_RV VirtualToken::closeSession(CK_SESSION_HANDLE handle) {
+  if (!sessions_.close(handle)) return CKR_SESSION_HANDLE_INVALID;
+  if (group_.login.user() != LoginState::kNobody && sessions_.count(*this).all == 0) login_.logout();
+  return CKR_OK;
+}
+
+void VirtualToken::closing(Session& session) P11HA_NO_THREAD_SAFETY_ANALYSIS {
+  keys_.endSessionObjects(session);
+  const bool idle = session.anyActive() == nullptr;
+  for (const auto& member : group_.members) {
+    MemberSession& held = session.members[member->index];
+    if (held.handle == CK_INVALID_HANDLE) continue;
+    if (held.epoch != member->epoch.load(std::memory_order_acquire) || member->isSuspect()) {
+      member->sessions.discard(held);
+    } else if (!idle || !member->sessions.giveBack(held)) {
+      member->token->execute(makeCall<Fn::CloseSession>(held.handle));
+    }
+    held = {};
+  }
+}
+
+CK_RV VirtualToken::slotInfo(CK_SLOT_INFO* info) const {
+  if (info == nullptr) return CKR_ARGUMENTS_BAD;
+  *info = {};
+  cryptoki::pad(info->slotDescription, face_ == Face::Group ? "HA Virtual Card Slot" : "Net Token Slot");
+  cryptoki::pad(info->manufacturerID, "p11ha");
+  info->flags = CKF_TOKEN_PRESENT;
+  if (face_ == Face::Member && group_.view().none()) info->flags = 0;
+  return CKR_OK;
+}
+
+CK_RV VirtualToken::tokenInfo(CK_TOKEN_INFO* info) {
+  if (info == nullptr) return CKR_ARGUMENTS_BAD;
+  bool asked = false;
+  while (!asked) {
+    const MemberMask callable = group_.callable();
+    if (callable == 0) break;
+    GroupMember& member = group_.member(static_cast<unsigned>(std::countr_zero(callable)));
+    const std::uint32_t epoch = member.epoch.load(std::memory_order_acquire);
+    const Outcome outcome = member.token->execute(makeCall<Fn::GetTokenInfo>(CK_SLOT_ID{0}, info));
+    if (isLoss(outcome)) {
+      group_.lose(member, epoch, Loss::Dropped, outcome.rv);
+      continue;
+    }
+    if (outcome.rv != CKR_OK) return outcome.rv;
+    asked = true;
+  }
+  if (face_ == Face::Member && !asked) return CKR_TOKEN_NOT_PRESENT;
+  {
+    base::Lock lock(infoMutex_);
+    if (asked) {
+      lastInfo_ = *info;
+    } else {
+      *info = lastInfo_;
+    }
+  }
+  if (face_ == Face::Group) {
+    cryptoki::pad(info->label, group_.policy.label);
+    cryptoki::pad(info->serialNumber, group_.policy.serial);
+    cryptoki::pad(info->manufacturerID, "p11ha");
+    cryptoki::pad(info->model, "LunaVirtual");
+  }
+  const SessionTable::Count count = sessions_.count(*this);
+  info->ulSessionCount = count.all;
+  info->ulRwSessionCount = count.readWrite;
+  return CKR_OK;
+}
+
+CK_RV VirtualToken::mechanismList(CK_MECHANISM_TYPE* list, CK_ULONG* count) const {
+  if (count == nullptr) return CKR_ARGUMENTS_BAD;
+  const std::vector<CK_MECHANISM_TYPE> types = group_.mechanisms.list();
+  const CK_ULONG room = *count;
+  *count = types.size();
+  if (list == nullptr) return CKR_OK;
+  if (room < types.size()) return CKR_BUFFER_TOO_SMALL;
+  std::copy(types.begin(), types.end(), list);
+  return CKR_OK;
+}
+
+CK_RV VirtualToken::mechanismInfo(CK_MECHANISM_TYPE type, CK_MECHANISM_INFO* info) const {
+  if (info == nullptr) return CKR_ARGUMENTS_BAD;
+  const CK_MECHANISM_INFO* known = group_.mechanisms.info(type);
+  if (known == nullptr) return CKR_MECHANISM_INVALID;
+  *info = *known;
+  return CKR_OK;
+}
+
+}  // namespace p11ha::ha

@@ -1,0 +1,88 @@
+// A group as the application sees it: one slot with one token.
+#pragma once
+
+#include <memory>
+#include <span>
+
+#include "ha/key_generation.h"
+#include "ha/login.h"
+#include "ha/management.h"
+#include "ha/searches.h"
+
+namespace p11ha::ha {
+
+/// How the slot presents itself.
+enum class Face : std::uint8_t {
+  Group,   // "HA Virtual Card Slot": the group's label, serial and a model that tools know groups by
+  Member,  // "Net Token Slot": the member's own (HAOnly = 0)
+};
+
+/// A member for the group, in the order of the configuration.
+struct MemberSpec {
+  std::shared_ptr<cryptoki::Member> token;
+  bool standby = false;
+};
+
+/// What the token is given to live in: owned by whoever composes the process, outlives it.
+struct Ports {
+  const base::Clock& clock;
+  base::Scheduler& scheduler;
+  base::Workers& workers;
+  halog::Sink& log;
+  SessionTable& sessions;
+};
+
+/// Owned by the runtime from C_Initialize to C_Finalize. Any thread, except for construction, start() and stop().
+class VirtualToken final : public SessionOwner {
+ public:
+  VirtualToken(CK_SLOT_ID slot, Face face, GroupPolicy policy, std::vector<MemberSpec> members, const Ports& ports);
+
+  /// Attaches the members, narrows the mechanisms to what all of them offer, and lets Management begin. Blocks as the
+  /// members do.
+  void start();
+  /// Closes the application's sessions and says goodbye in the log. No call may run any more.
+  void stop();
+
+  CK_SLOT_ID slot() const { return slot_; }
+
+  /// A call of route Session; the caller holds the session.
+  CK_RV call(Session& session, const cryptoki::Call& call) P11HA_REQUIRES(session.mutex);
+  /// A call of route Slot.
+  CK_RV call(const cryptoki::Call& call);
+  /// C_CloseSession: the last session's end is a logout (PKCS #11 v3.0, 5.6.4).
+  CK_RV closeSession(CK_SESSION_HANDLE handle);
+
+  void closing(Session& session) override;
+
+  MemberState memberState(unsigned member) const { return management_.state(member); }
+  void recoverNow(unsigned member) { management_.recoverNow(member); }
+
+ private:
+  CK_RV own(Session& session, const cryptoki::Call& call) P11HA_REQUIRES(session.mutex);
+  CK_RV openSession(const cryptoki::Call& call);
+  CK_RV sessionInfo(Session& session, CK_SESSION_INFO* info) const P11HA_REQUIRES(session.mutex);
+  CK_RV slotInfo(CK_SLOT_INFO* info) const;
+  CK_RV tokenInfo(CK_TOKEN_INFO* info);
+  CK_RV mechanismList(CK_MECHANISM_TYPE* list, CK_ULONG* count) const;
+  CK_RV mechanismInfo(CK_MECHANISM_TYPE type, CK_MECHANISM_INFO* info) const;
+  CK_RV seedRandom(Session& session, const cryptoki::Call& call) P11HA_REQUIRES(session.mutex);
+
+  const CK_SLOT_ID slot_;
+  const Face face_;
+  SessionTable& sessions_;
+  Group group_;
+  Catalog catalog_;
+  Cloner cloner_;
+  Failover failover_;
+  Operations operations_;
+  KeyManagement keys_;
+  KeyGeneration generation_;
+  Searches searches_;
+  Recovery recovery_;
+  Management management_;
+  Login login_;
+  base::Mutex infoMutex_;
+  CK_TOKEN_INFO lastInfo_ P11HA_GUARDED_BY(infoMutex_){};  // for when no member is left to ask
+};
+
+}  // namespace p11ha::ha
