@@ -19,6 +19,16 @@ struct SignatureOf;
 #include "cryptoki/functions.def"
 #undef FN
 
+template <class Signature>
+struct ParametersOf;
+template <class... Params>
+struct ParametersOf<CK_RV (*)(Params...)> {
+  using Type = std::tuple<Params...>;
+};
+/// The type of a C_ function's parameter.
+template <class Signature, std::size_t I>
+using ParameterOf = std::tuple_element_t<I, typename ParametersOf<Signature>::Type>;
+
 template <class T>
 std::uintptr_t toWord(T value) {
   if constexpr (std::is_pointer_v<T>) {

@@ -1,4 +1,4 @@
-#include "cryptoki/function.h"
+#include "cryptoki/call.h"
 
 #include <type_traits>
 
@@ -33,15 +33,8 @@ consteval Function row(std::string_view name, Route route, Effect effect, Replay
   return f;
 }
 
-template <class Signature>
-struct ParametersOf;
-template <class... Params>
-struct ParametersOf<CK_RV (*)(Params...)> {
-  using Type = std::tuple<Params...>;
-};
-
 template <class Signature, class... Roles>
-constexpr bool spells = std::is_same_v<typename ParametersOf<Signature>::Type,
+constexpr bool spells = std::is_same_v<typename detail::ParametersOf<Signature>::Type,
                                        decltype(std::tuple_cat(std::declval<typename Roles::Parameters>()...))>;
 
 #define COMMA ,

@@ -42,6 +42,8 @@ class VirtualToken final : public SessionOwner {
   void start();
   /// Closes the application's sessions and says goodbye in the log. No call may run any more.
   void stop();
+  /// The same where a call has not come back: the members are left alone.
+  void stopManaging() { management_.stop(); }
 
   CK_SLOT_ID slot() const { return slot_; }
 

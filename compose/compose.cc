@@ -1,0 +1,133 @@
+#include "compose/compose.h"
+
+#include <algorithm>
+#include <map>
+
+#include "compose/unseen_member.h"
+#include "cryptoki/return_codes.h"
+
+namespace p11ha::compose {
+
+using cryptoki::LocalMember;
+using cryptoki::LocalModule;
+using cryptoki::Member;
+
+namespace {
+
+// The tokens of the modules, by the serial number that the configuration knows them by.
+class Tokens {
+ public:
+  Tokens(const config::Settings& settings, Composition& composition) : composition_(composition) {
+    std::map<std::pair<std::string, std::string>, std::shared_ptr<LocalModule>> opened;
+    for (const config::Module& module : settings.tuning.modules) {
+      auto& library = opened[{module.path, module.reserved}];
+      if (library == nullptr) {
+        auto loaded = LocalModule::open({module.path, module.reserved});
+        if (!loaded) {
+          complain(loaded.error());
+          continue;
+        }
+        library = *loaded;
+        composition_.modules.push_back(library);
+      }
+      addTokens(module, library);
+    }
+  }
+
+  std::shared_ptr<Member> find(const std::string& serial) {
+    const auto found = bySerial_.find(serial);
+    if (found != bySerial_.end()) return found->second;
+    auto unseen = std::make_shared<UnseenMember>(serial, composition_.modules);
+    bySerial_.emplace(serial, unseen);
+    composition_.tokens.push_back(unseen);
+    return unseen;
+  }
+  bool has(const std::string& serial) const { return bySerial_.contains(serial); }
+  void complain(std::string line) { composition_.complaints.push_back(std::move(line)); }
+
+ private:
+  void addTokens(const config::Module& module, const std::shared_ptr<LocalModule>& library) {
+    if (module.slot) {
+      std::string serial = module.serial;
+      if (const auto tokens = library->tokens(); serial.empty() && tokens) {
+        for (const auto& token : *tokens) {
+          if (token.slot == *module.slot) serial = token.serial;
+        }
+      }
+      if (serial.empty())
+        return complain("module " + module.path + ": no token in slot " + std::to_string(*module.slot));
+      return add(serial, std::make_shared<LocalMember>(library, serial, static_cast<CK_SLOT_ID>(*module.slot)));
+    }
+    const auto tokens = library->tokens();
+    if (!tokens) {
+      return complain("module " + module.path + ": its C_GetSlotList answers " +
+                      cryptoki::returnCodeName(tokens.error()));
+    }
+    if (!module.serial.empty()) {
+      if (tokens->empty())
+        return complain("module " + module.path + ": it shows no token to be called " + module.serial);
+      return add(module.serial, std::make_shared<LocalMember>(library, module.serial, tokens->front().slot));
+    }
+    for (const auto& token : *tokens) {
+      if (!token.serial.empty()) add(token.serial, std::make_shared<LocalMember>(library, token.serial, std::nullopt));
+    }
+  }
+
+  void add(const std::string& serial, std::shared_ptr<Member> token) {
+    if (!bySerial_.emplace(serial, token).second) return;
+    composition_.tokens.push_back(std::move(token));
+  }
+
+  Composition& composition_;
+  std::map<std::string, std::shared_ptr<Member>> bySerial_;
+};
+
+}  // namespace
+
+ha::GroupPolicy policyOf(const config::Group& group, const config::Settings& settings) {
+  ha::GroupPolicy policy;
+  policy.label = group.label;
+  policy.serial = group.serial;
+  policy.recovery = {settings.ha.reconnectAttempts, settings.ha.autoReconnectInterval};
+  policy.recoveryMode = settings.ha.activeRecovery == config::RecoveryMode::ActiveBasic ? ha::RecoveryMode::Basic
+                                                                                        : ha::RecoveryMode::Enhanced;
+  policy.synchronize = group.synchronize;
+  policy.failoverOnDeactivation = settings.ha.failoverOnDeactivation;
+  switch (settings.tuning.cloningPolicy) {
+    case config::CloningPolicy::Domain:
+      policy.cloning = ha::CloningPolicy::Domain;
+      break;
+    case config::CloningPolicy::User:
+      policy.cloning = ha::CloningPolicy::User;
+      break;
+    case config::CloningPolicy::None:
+      policy.cloning = ha::CloningPolicy::None;
+      break;
+  }
+  policy.unreplicated = settings.tuning.unreplicatedKeys == config::UnreplicatedKeys::Deny
+                            ? ha::UnreplicatedKeys::Deny
+                            : ha::UnreplicatedKeys::Allow;
+  policy.callDeadline = settings.tuning.callDeadline;
+  policy.keyGenerationDeadline = settings.tuning.keyGenCallDeadline;
+  return policy;
+}
+
+Composition compose(const config::Settings& settings) {
+  Composition composition;
+  Tokens tokens(settings, composition);
+  for (const config::Group& group : settings.groups) {
+    GroupPlan plan{policyOf(group, settings), {}};
+    for (const std::string& serial : group.members) {
+      if (!tokens.has(serial)) {
+        tokens.complain("group " + config::inQuotes(group.label) + ": no module shows a token with the serial number " +
+                        config::inQuotes(serial) + "; the member is down until one does");
+      }
+      const bool standby = std::find(group.standby.begin(), group.standby.end(), serial) != group.standby.end();
+      plan.members.push_back({tokens.find(serial), standby});
+    }
+    composition.groups.push_back(std::move(plan));
+  }
+  return composition;
+}
+
+}  // namespace p11ha::compose

@@ -1,0 +1,36 @@
+// From settings to members and groups: what the shared object and the manager both need.
+#pragma once
+
+#include <memory>
+#include <string>
+#include <vector>
+
+#include "config/settings.h"
+#include "cryptoki/local_module.h"
+#include "ha/virtual_token.h"
+
+namespace p11ha::compose {
+
+/// A group, ready to become a VirtualToken.
+struct GroupPlan {
+  ha::GroupPolicy policy;
+  std::vector<ha::MemberSpec> members;
+};
+
+/// Everything the settings describe.
+struct Composition {
+  std::vector<std::shared_ptr<cryptoki::LocalModule>> modules;
+  std::vector<std::shared_ptr<cryptoki::Member>>
+      tokens;  // all members, and what else the modules show: the member slots
+  std::vector<GroupPlan> groups;
+  std::vector<std::string> complaints;  // one line each, to be shown: modules and tokens that are not there
+};
+
+/// Loads and initialises the modules, once each, and finds the members' tokens. A module that fails costs its members
+/// only; a member whose token is not seen is kept, to be looked for again by its attach(). Blocks as the modules do.
+Composition compose(const config::Settings& settings);
+
+/// The policy of one group.
+ha::GroupPolicy policyOf(const config::Group& group, const config::Settings& settings);
+
+}  // namespace p11ha::compose
