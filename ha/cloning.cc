@@ -18,6 +18,7 @@ namespace {
 
 constexpr CK_ULONG kTransferKeyBytes = 32;
 constexpr CK_ULONG kHandOverBits = 2048;
+constexpr CK_ULONG kWrapBlock = 8;  // RFC 3394
 
 Copied failedAt(Copied::Result lost, const Outcome& outcome, const std::string& what) {
   return {isLoss(outcome) ? lost : Copied::Result::Refused, CK_INVALID_HANDLE,
@@ -101,27 +102,24 @@ Copied Cloner::copyBetween(Ends& ends, CK_OBJECT_HANDLE object, const Target& ta
     return {Copied::Result::Refused, CK_INVALID_HANDLE, std::move(why), {CKR_KEY_UNEXTRACTABLE}};
   }
   const CK_OBJECT_CLASS objectClass = nature.ulong(CKA_CLASS).value_or(CK_UNAVAILABLE_INFORMATION);
-  const CK_KEY_TYPE keyType = nature.ulong(CKA_KEY_TYPE).value_or(CK_UNAVAILABLE_INFORMATION);
-  const auto types = cryptoki::copyAttributes(objectClass);
-  if (types.empty())
+  if (cryptoki::copyAttributes(objectClass).empty()) {
     return {
         Copied::Result::Refused, CK_INVALID_HANDLE, "objects of its class are not cloned", {CKR_TEMPLATE_INCONSISTENT}};
-
+  }
   const bool key = objectClass == CKO_PRIVATE_KEY || objectClass == CKO_SECRET_KEY;
-  const bool readable = !nature.boolean(CKA_SENSITIVE).value_or(false);
+  const bool readable = !key || !nature.boolean(CKA_SENSITIVE).value_or(false);
   Template wanted;
-  outcome = cryptoki::readAttributes(*ends.source.token, reading, object, types, wanted);
+  outcome = cryptoki::readForCopy(*ends.source.token, reading, object, objectClass,
+                                  key && readable ? cryptoki::CopyValue::With : cryptoki::CopyValue::Without, wanted);
   if (outcome.rv != CKR_OK) return failedAt(Copied::Result::SourceLost, outcome, "C_GetAttributeValue");
   wanted.setBool(CKA_TOKEN, target.token);
-  if (key && !readable) return copyWrapped(ends, object, wanted, target);
-  if (key) {
-    // The value goes in front: MODIFIABLE, and what else closes an object, must stay last.
-    Template value;
-    outcome = cryptoki::readAttributes(*ends.source.token, reading, object,
-                                       cryptoki::valueAttributes(objectClass, keyType), value);
-    if (outcome.rv != CKR_OK) return failedAt(Copied::Result::SourceLost, outcome, "C_GetAttributeValue");
-    value.append(wanted);
-    wanted = std::move(value);
+  if (!readable) {
+    // CKM_AES_KEY_WRAP_PAD pads a secret to whole blocks, and some tokens hand the padding out as part of the key.
+    if (objectClass == CKO_SECRET_KEY && nature.ulong(CKA_VALUE_LEN).value_or(0) % kWrapBlock != 0) {
+      return {
+          Copied::Result::Refused, CK_INVALID_HANDLE, "its length is no multiple of 8 bytes", {CKR_KEY_UNEXTRACTABLE}};
+    }
+    return copyWrapped(ends, object, wanted, target);
   }
   const CK_SESSION_HANDLE making = target.session != CK_INVALID_HANDLE ? target.session : ends.targetUse.handle();
   Copied copied;

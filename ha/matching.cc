@@ -15,6 +15,7 @@ struct Bucket {
 };
 
 Key exactKey(const Identity& i) { return {i.objectClass, i.type, i.token, i.isPrivate, i.material, i.label, i.id}; }
+Key nameKey(const Identity& i) { return {i.objectClass, i.type, i.token, i.isPrivate, {}, i.label, i.id}; }
 Key materialKey(const Identity& i) { return {i.objectClass, i.type, i.token, false, i.material, {}, {}}; }
 
 }  // namespace
@@ -61,6 +62,23 @@ Matches match(const std::vector<InventoryEntry>& entries, const std::vector<Iden
   }
   for (const auto& [key, bucket] : byMaterial) {
     if (bucket.entries.size() == 1 && bucket.known.size() == 1) pair(bucket.entries.front(), bucket.known.front());
+  }
+
+  // A key that came wrapped has no check value on some tokens: label and CKA_ID make the claim, which is proved anyway.
+  std::map<Key, Bucket> byName;
+  for (std::size_t i = 0; i < entries.size(); ++i) {
+    if (!result.known[i] && !result.ambiguous[i] && entries[i].identity.isKey())
+      byName[nameKey(entries[i].identity)].entries.push_back(i);
+  }
+  for (std::size_t i = 0; i < known.size(); ++i) {
+    const auto found = taken[i] ? byName.end() : byName.find(nameKey(known[i]));
+    if (found != byName.end()) found->second.known.push_back(i);
+  }
+  for (const auto& [key, bucket] : byName) {
+    if (bucket.entries.size() != 1 || bucket.known.size() != 1) continue;
+    if (entries[bucket.entries.front()].identity.material.empty() || known[bucket.known.front()].material.empty()) {
+      pair(bucket.entries.front(), bucket.known.front());
+    }
   }
   return result;
 }
