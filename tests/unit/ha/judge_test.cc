@@ -1,0 +1,232 @@
+#include "ha/judge.h"
+
+#include <gtest/gtest.h>
+
+namespace p11ha::ha {
+
+bool operator==(const Judgement& a, const Judgement& b) { return a.next == b.next && a.loss == b.loss; }
+void PrintTo(const Judgement& judgement, std::ostream* out) {
+  *out << "next " << int(judgement.next) << " loss " << int(judgement.loss);
+}
+
+namespace {
+
+using cryptoki::Fate;
+using cryptoki::Fn;
+using cryptoki::Health;
+using cryptoki::Outcome;
+using cryptoki::Replay;
+
+// One function of each replay class.
+constexpr Fn kEach[] = {Fn::SignInit, Fn::Sign, Fn::SignUpdate, Fn::DestroyObject, Fn::GenerateKey, Fn::Login};
+constexpr CK_RV kGone[] = {CKR_DEVICE_ERROR,         CKR_DEVICE_REMOVED,           CKR_TOKEN_NOT_PRESENT,
+                           CKR_TOKEN_NOT_RECOGNIZED, CKR_CRYPTOKI_NOT_INITIALIZED, CKR_SLOT_ID_INVALID};
+constexpr CK_RV kAsk[] = {CKR_GENERAL_ERROR, CKR_FUNCTION_FAILED, CKR_HOST_MEMORY, CKR_DEVICE_MEMORY};
+constexpr CK_RV kApplication[] = {CKR_OK,
+                                  CKR_BUFFER_TOO_SMALL,
+                                  CKR_DATA_INVALID,
+                                  CKR_PIN_INCORRECT,
+                                  CKR_KEY_SIZE_RANGE,
+                                  CKR_SIGNATURE_INVALID,
+                                  CKR_VENDOR_DEFINED};
+constexpr CK_RV kLookAgain[] = {CKR_KEY_HANDLE_INVALID, CKR_OBJECT_HANDLE_INVALID, CKR_WRAPPING_KEY_HANDLE_INVALID,
+                                CKR_UNWRAPPING_KEY_HANDLE_INVALID};
+constexpr Health kAlive{true, true, true, {}};
+constexpr Health kLoggedOut{true, true, false, {}};
+constexpr Health kDead{false, false, false, {CKR_DEVICE_ERROR, Fate::Answered}};
+
+Situation situation(Fn fn, CK_RV rv, Fate fate = Fate::Answered) {
+  Situation s;
+  s.row = &cryptoki::function(fn);
+  s.outcome = {rv, fate};
+  return s;
+}
+
+constexpr Judgement kAnswer{Next::Answer, Loss::None};
+constexpr Judgement dropped(Next next) { return {next, Loss::Dropped}; }
+
+struct LossRow {
+  Fn fn;
+  Replay replay;
+  Next fresh;  // no input taken yet
+  Next fed;
+  Next pinned;
+};
+
+// DESIGN.md, "What a member answers, and what is retried": after NotSent, Unknown or gone.
+constexpr LossRow kLosses[] = {
+    {Fn::SignInit, Replay::Always, Next::NextMember, Next::NextMember, Next::OperationOver},
+    {Fn::GetAttributeValue, Replay::Always, Next::NextMember, Next::NextMember, Next::OperationOver},
+    {Fn::GenerateRandom, Replay::Always, Next::NextMember, Next::NextMember, Next::OperationOver},
+    {Fn::WrapKey, Replay::Always, Next::NextMember, Next::NextMember, Next::OperationOver},
+    {Fn::FindObjectsInit, Replay::Always, Next::NextMember, Next::NextMember, Next::OperationOver},
+    {Fn::Sign, Replay::Reinit, Next::NextMember, Next::OperationOver, Next::OperationOver},
+    {Fn::Verify, Replay::Reinit, Next::NextMember, Next::OperationOver, Next::OperationOver},
+    {Fn::Decrypt, Replay::Reinit, Next::NextMember, Next::OperationOver, Next::OperationOver},
+    {Fn::SignUpdate, Replay::Journal, Next::NextMember, Next::OperationOver, Next::OperationOver},
+    {Fn::SignFinal, Replay::Journal, Next::NextMember, Next::OperationOver, Next::OperationOver},
+    {Fn::DigestKey, Replay::Journal, Next::NextMember, Next::OperationOver, Next::OperationOver},
+    {Fn::DestroyObject, Replay::Idempotent, Next::NextMember, Next::NextMember, Next::OperationOver},
+    {Fn::SetAttributeValue, Replay::Idempotent, Next::NextMember, Next::NextMember, Next::OperationOver},
+    {Fn::GenerateKey, Replay::Create, Next::NextMember, Next::NextMember, Next::OperationOver},
+    {Fn::CreateObject, Replay::Create, Next::NextMember, Next::NextMember, Next::OperationOver},
+    {Fn::UnwrapKey, Replay::Create, Next::NextMember, Next::NextMember, Next::OperationOver},
+    {Fn::Login, Replay::Own, Next::Answer, Next::Answer, Next::OperationOver},
+};
+
+TEST(Judge, ALostMemberIsDroppedAndTheCallGoesOnAsItsClassAllows) {
+  for (const LossRow& row : kLosses) {
+    SCOPED_TRACE(cryptoki::function(row.fn).name);
+    ASSERT_EQ(cryptoki::function(row.fn).replay, row.replay);
+    std::vector<Outcome> losses = {{CKR_DEVICE_ERROR, Fate::NotSent}, {CKR_DEVICE_ERROR, Fate::Unknown}};
+    for (const CK_RV rv : kGone) losses.push_back({rv, Fate::Answered});
+    for (const Outcome& outcome : losses) {
+      Situation s = situation(row.fn, outcome.rv, outcome.fate);
+      EXPECT_EQ(judge(s), dropped(row.fresh)) << outcome.rv;
+      s.operationFed = true;
+      EXPECT_EQ(judge(s), dropped(row.fed)) << outcome.rv;
+      s.operationPinned = true;
+      EXPECT_EQ(judge(s), dropped(row.pinned)) << outcome.rv;
+      EXPECT_TRUE(isLoss(outcome));
+    }
+  }
+}
+
+TEST(Judge, WithoutAnAnswerTheCodeSaysNothing) {
+  for (const Fate fate : {Fate::NotSent, Fate::Unknown}) {
+    for (const CK_RV rv : {CKR_OK, CKR_GENERAL_ERROR, CKR_DATA_INVALID, CKR_USER_NOT_LOGGED_IN}) {
+      EXPECT_EQ(judge(situation(Fn::Sign, rv, fate)), dropped(Next::NextMember));
+      EXPECT_TRUE(isLoss({rv, fate}));
+    }
+  }
+}
+
+TEST(Judge, TheApplicationsAnswersAreTheApplications) {
+  for (const Fn fn : kEach) {
+    for (const CK_RV rv : kApplication) {
+      Situation s = situation(fn, rv);
+      s.loggedIn = s.namesObject = s.operationFed = s.operationPinned = s.loginMissed = true;
+      EXPECT_EQ(judge(s), kAnswer) << rv;
+      EXPECT_FALSE(isLoss(s.outcome));
+    }
+  }
+}
+
+TEST(Judge, DoubtfulAnswersAreProbed) {
+  for (const Fn fn : kEach) {
+    for (const CK_RV rv : kAsk) {
+      Situation s = situation(fn, rv);
+      EXPECT_EQ(judge(s), (Judgement{Next::Probe, Loss::None})) << rv;
+      EXPECT_FALSE(isLoss(s.outcome));
+    }
+  }
+}
+
+TEST(Judge, ADoubtfulAnswerOfAHealthyMemberIsTheApplications) {
+  for (const Fn fn : kEach) {
+    for (const CK_RV rv : kAsk) {
+      Situation s = situation(fn, rv);
+      s.health = kAlive;
+      EXPECT_EQ(judge(s), kAnswer) << rv;
+    }
+  }
+}
+
+TEST(Judge, ADoubtfulAnswerOfADeadMemberIsALoss) {
+  for (const LossRow& row : kLosses) {
+    for (const CK_RV rv : kAsk) {
+      Situation s = situation(row.fn, rv);
+      s.health = kDead;
+      EXPECT_EQ(judge(s), dropped(row.fresh)) << rv;
+      s.operationFed = true;
+      EXPECT_EQ(judge(s), dropped(row.fed)) << rv;
+    }
+  }
+}
+
+TEST(Judge, ALostSessionIsOpenedOnceMoreOnTheSameMember) {
+  for (const CK_RV rv : {CKR_SESSION_HANDLE_INVALID, CKR_SESSION_CLOSED}) {
+    for (const LossRow& row : kLosses) {
+      Situation s = situation(row.fn, rv);
+      EXPECT_EQ(judge(s), (Judgement{Next::Rebind, Loss::None}));
+      s.reboundBefore = true;
+      EXPECT_EQ(judge(s), dropped(row.fresh));
+      EXPECT_TRUE(isLoss(s.outcome));
+    }
+  }
+}
+
+TEST(Judge, AnOperationThatTookInputIsOverWithItsSession) {
+  for (const auto member : {&Situation::operationFed, &Situation::operationPinned}) {
+    Situation s = situation(Fn::SignFinal, CKR_SESSION_HANDLE_INVALID);
+    s.*member = true;
+    EXPECT_EQ(judge(s), (Judgement{Next::OperationOver, Loss::None}));
+  }
+}
+
+TEST(Judge, AnUnknownHandleOfOursIsResolvedOnce) {
+  for (const Fn fn : kEach) {
+    for (const CK_RV rv : kLookAgain) {
+      Situation s = situation(fn, rv);
+      EXPECT_EQ(judge(s), kAnswer) << "the call names no object of ours";
+      s.namesObject = true;
+      EXPECT_EQ(judge(s), (Judgement{Next::Resolve, Loss::None}));
+      s.resolvedBefore = true;
+      EXPECT_EQ(judge(s), kAnswer);
+      EXPECT_FALSE(isLoss(s.outcome));
+    }
+  }
+}
+
+TEST(Judge, NotLoggedInIsTheApplicationsWhileNobodyIs) {
+  for (const Fn fn : kEach) EXPECT_EQ(judge(situation(fn, CKR_USER_NOT_LOGGED_IN)), kAnswer);
+}
+
+TEST(Judge, AMemberThatMissedTheLoginIsLoggedIn) {
+  Situation s = situation(Fn::SignInit, CKR_USER_NOT_LOGGED_IN);
+  s.loggedIn = s.loginMissed = true;
+  EXPECT_EQ(judge(s), (Judgement{Next::Login, Loss::None}));
+}
+
+TEST(Judge, AMemberThatLoggedUsOutIsDeactivatedOnceTheProbeSaysSo) {
+  for (const LossRow& row : kLosses) {
+    Situation s = situation(row.fn, CKR_USER_NOT_LOGGED_IN);
+    s.loggedIn = true;
+    EXPECT_EQ(judge(s), (Judgement{Next::Probe, Loss::None}));
+    s.health = kLoggedOut;
+    EXPECT_EQ(judge(s), (Judgement{row.fresh, Loss::Deactivated}));
+    s.health = kDead;
+    EXPECT_EQ(judge(s), dropped(row.fresh));
+    s.health = kAlive;  // CKA_ALWAYS_AUTHENTICATE
+    EXPECT_EQ(judge(s), kAnswer);
+    EXPECT_FALSE(isLoss(s.outcome));
+  }
+}
+
+TEST(Judge, ACallThatEndedTwoMembersIsNotSentToAThird) {
+  for (const LossRow& row : kLosses) {
+    Situation s = situation(row.fn, CKR_DEVICE_ERROR, Fate::Unknown);
+    EXPECT_EQ(judge(s), dropped(row.fresh));
+    s.unknownLosses = 1;
+    EXPECT_EQ(judge(s), dropped(Next::Poisoned));
+  }
+}
+
+TEST(Judge, OnlyUnknownFatesPoison) {
+  for (const Fate fate : {Fate::NotSent, Fate::Answered}) {
+    Situation s = situation(Fn::Sign, CKR_DEVICE_ERROR, fate);
+    s.unknownLosses = 1;
+    EXPECT_EQ(judge(s), dropped(Next::NextMember));
+  }
+}
+
+TEST(Judge, AContextSpecificLoginEndsWithItsMember) {
+  cryptoki::Function row = cryptoki::function(Fn::Login);
+  row.replay = Replay::Context;
+  Situation s = situation(Fn::Login, CKR_DEVICE_ERROR);
+  s.row = &row;
+  EXPECT_EQ(judge(s), dropped(Next::OperationOver));
+}
+
+}  // namespace
+}  // namespace p11ha::ha

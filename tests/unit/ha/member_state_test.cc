@@ -1,0 +1,263 @@
+#include "ha/member_state.h"
+
+#include <gtest/gtest.h>
+
+namespace p11ha::ha {
+
+bool operator==(const MemberState& a, const MemberState& b) {
+  return a.phase == b.phase && a.cause == b.cause && a.epoch == b.epoch && a.attempts == b.attempts &&
+         a.lastError == b.lastError;
+}
+
+namespace {
+
+const std::string kSerial = "5011";
+const base::Monotonic kNow{std::chrono::hours(3)};
+constexpr std::chrono::seconds kInterval{60};
+const halog::Code kDeviceError{CKR_DEVICE_ERROR, "CKR_DEVICE_ERROR"};
+using Log = std::vector<halog::Event>;
+
+RecoveryPolicy attempts(std::int64_t number) { return {number, kInterval}; }
+const RecoveryPolicy kEndless = attempts(-1);
+
+MemberState stateOf(Phase phase, Cause cause = Cause::None, std::uint64_t tries = 0, std::uint32_t epoch = 7) {
+  return {phase, cause, epoch, tries, CKR_OK};
+}
+
+Step stepped(const MemberState& state, const MemberEvent& event, const RecoveryPolicy& policy = kEndless) {
+  return step(state, event, kNow, policy, kSerial);
+}
+
+bool nothing(const Effects& effects) {
+  return effects.log.empty() && !effects.serveChanged && !effects.timer && !effects.cancelTimer &&
+         !effects.startAttempt;
+}
+
+constexpr Phase kPhases[] = {Phase::Active, Phase::Down, Phase::Recovering, Phase::GivenUp};
+constexpr Cause kCauses[] = {Cause::None,        Cause::Unreachable,  Cause::Dropped,
+                             Cause::Deactivated, Cause::LoginRefused, Cause::Replaced};
+
+// One of each event that carries an epoch.
+std::vector<MemberEvent> epochEvents(std::uint32_t epoch) {
+  return {event::Failed{epoch, CKR_DEVICE_ERROR},
+          event::Deactivated{epoch},
+          event::LoginRefused{epoch, CKR_PIN_INCORRECT},
+          event::AttemptDue{epoch},
+          event::AttemptSucceeded{epoch, 3},
+          event::AttemptFailed{epoch, CKR_DEVICE_ERROR, {}},
+          event::AttemptFailed{epoch, CKR_TOKEN_NOT_RECOGNIZED, Cause::Replaced},
+          event::AttemptFailed{epoch, CKR_PIN_INCORRECT, Cause::LoginRefused}};
+}
+
+TEST(MemberState, StaleEpochsChangeNothing) {
+  for (const Phase phase : kPhases) {
+    for (const Cause cause : kCauses) {
+      const MemberState before = stateOf(phase, cause, 2);
+      for (const std::uint32_t stale : {0U, 1U, 6U, 8U, 0xffffffffU}) {
+        for (const MemberEvent& event : epochEvents(stale)) {
+          for (const std::int64_t limit : {-1, 0, 3}) {
+            const Step after = stepped(before, event, attempts(limit));
+            EXPECT_TRUE(after.state == before) << "phase " << int(phase) << " event " << event.index();
+            EXPECT_TRUE(nothing(after.effects)) << "phase " << int(phase) << " event " << event.index();
+          }
+        }
+      }
+    }
+  }
+}
+
+TEST(MemberState, EventsThatDoNotFitThePhaseChangeNothing) {
+  // By MemberEvent's alternative: the phases that it means something to.
+  const std::vector<std::vector<Phase>> fits = {
+      {Phase::Active},     {Phase::Active},  {Phase::Active},
+      {Phase::Active},     {Phase::Down},    {Phase::Recovering},
+      {Phase::Recovering}, {Phase::GivenUp}, {Phase::Down, Phase::GivenUp},
+  };
+  std::vector<MemberEvent> events = epochEvents(7);
+  events.insert(events.begin(), event::Unreachable{CKR_TOKEN_NOT_PRESENT});
+  events.emplace_back(event::LoginStarted{});
+  events.emplace_back(event::RecoverNow{});
+  for (const MemberEvent& event : events) {
+    for (const Phase phase : kPhases) {
+      const auto& right = fits[event.index()];
+      const bool fit = std::find(right.begin(), right.end(), phase) != right.end();
+      const Cause cause = phase == Phase::Active ? Cause::None : Cause::LoginRefused;
+      const MemberState before = stateOf(phase, cause, 2);
+      const Step after = stepped(before, event);
+      EXPECT_EQ(after.state == before && nothing(after.effects), !fit)
+          << "phase " << int(phase) << " event " << event.index();
+    }
+  }
+}
+
+struct Outage {
+  const char* name;
+  MemberEvent event;
+  Cause cause;
+  CK_RV error;
+  halog::Event line;
+};
+
+std::vector<Outage> outages() {
+  return {{"unreachable", event::Unreachable{CKR_TOKEN_NOT_PRESENT}, Cause::Unreachable, CKR_TOKEN_NOT_PRESENT,
+           halog::DropUnrecoverable{kSerial}},
+          {"failed", event::Failed{7, CKR_DEVICE_ERROR}, Cause::Dropped, CKR_DEVICE_ERROR, halog::DropMember{kSerial}},
+          {"deactivated", event::Deactivated{7}, Cause::Deactivated, CKR_USER_NOT_LOGGED_IN,
+           halog::MemberDeactivated{kSerial}}};
+}
+
+TEST(MemberState, AnOutageEndsTheEpochIsLoggedOnceAndIsRetriedAfterTheInterval) {
+  for (const Outage& outage : outages()) {
+    for (const std::int64_t limit : {std::int64_t{-1}, std::int64_t{1}, std::int64_t{500}}) {
+      SCOPED_TRACE(outage.name);
+      const Step after = stepped(stateOf(Phase::Active), outage.event, attempts(limit));
+      EXPECT_TRUE(after.state == (MemberState{Phase::Down, outage.cause, 8, 0, outage.error}));
+      EXPECT_EQ(after.effects.log, Log{outage.line});
+      EXPECT_TRUE(after.effects.serveChanged);
+      EXPECT_EQ(after.effects.timer, kNow + kInterval);
+      EXPECT_FALSE(after.effects.startAttempt);
+      EXPECT_FALSE(after.effects.cancelTimer);
+    }
+  }
+}
+
+TEST(MemberState, WithoutRecoveryAnOutageIsGivenUpAtOnce) {
+  for (const Outage& outage : outages()) {
+    SCOPED_TRACE(outage.name);
+    const Step after = stepped(stateOf(Phase::Active), outage.event, attempts(0));
+    EXPECT_TRUE(after.state == (MemberState{Phase::GivenUp, outage.cause, 8, 0, outage.error}));
+    EXPECT_EQ(after.effects.log, Log{outage.line});
+    EXPECT_TRUE(after.effects.serveChanged);
+    EXPECT_FALSE(after.effects.timer);
+    EXPECT_FALSE(after.effects.startAttempt);
+  }
+}
+
+TEST(MemberState, AnOutageForgetsTheAttemptsOfAnEarlierOne) {
+  EXPECT_EQ(stepped(stateOf(Phase::Active, Cause::None, 9), event::Failed{7, CKR_DEVICE_ERROR}).state.attempts, 0U);
+}
+
+TEST(MemberState, ARefusedLoginIsNotRetriedByItself) {
+  for (const std::int64_t limit : {-1, 0, 5}) {
+    const Step after = stepped(stateOf(Phase::Active), event::LoginRefused{7, CKR_PIN_INCORRECT}, attempts(limit));
+    EXPECT_TRUE(after.state == (MemberState{Phase::GivenUp, Cause::LoginRefused, 8, 0, CKR_PIN_INCORRECT}));
+    EXPECT_EQ(after.effects.log, (Log{halog::LoginFailed{kSerial, {CKR_PIN_INCORRECT, "CKR_PIN_INCORRECT"}}}));
+    EXPECT_TRUE(after.effects.serveChanged);
+    EXPECT_FALSE(after.effects.timer);
+    EXPECT_FALSE(after.effects.startAttempt);
+  }
+}
+
+TEST(MemberState, TheTimerStartsTheNextAttempt) {
+  const Step after = stepped(stateOf(Phase::Down, Cause::Dropped, 2), event::AttemptDue{7});
+  EXPECT_TRUE(after.state == stateOf(Phase::Recovering, Cause::Dropped, 3));
+  EXPECT_TRUE(after.effects.startAttempt);
+  EXPECT_TRUE(after.effects.log.empty());
+  EXPECT_FALSE(after.effects.serveChanged);
+}
+
+TEST(MemberState, AFailedAttemptIsLoggedWithItsNumberAndTriedAgain) {
+  const Step after =
+      stepped(stateOf(Phase::Recovering, Cause::Dropped, 3), event::AttemptFailed{7, CKR_DEVICE_ERROR, {}});
+  EXPECT_TRUE(after.state == (MemberState{Phase::Down, Cause::Dropped, 7, 3, CKR_DEVICE_ERROR}));
+  EXPECT_EQ(after.effects.log, (Log{halog::RecoveryFailed{3, kSerial, kDeviceError}}));
+  EXPECT_EQ(after.effects.timer, kNow + kInterval);
+  EXPECT_FALSE(after.effects.serveChanged);
+}
+
+TEST(MemberState, TheLastAttemptIsFollowedByAttemptsExceeded) {
+  for (std::uint64_t number = 1; number <= 3; ++number) {
+    const Step after = stepped(stateOf(Phase::Recovering, Cause::Dropped, number),
+                               event::AttemptFailed{7, CKR_DEVICE_ERROR, {}}, attempts(3));
+    Log expected{halog::RecoveryFailed{number, kSerial, kDeviceError}};
+    if (number == 3) expected.emplace_back(halog::AttemptsExceeded{kSerial});
+    EXPECT_EQ(after.effects.log, expected);
+    EXPECT_EQ(after.state.phase, number == 3 ? Phase::GivenUp : Phase::Down);
+    EXPECT_EQ(after.effects.timer.has_value(), number != 3);
+  }
+}
+
+TEST(MemberState, WithoutEndMeansWithoutEnd) {
+  const Step after =
+      stepped(stateOf(Phase::Recovering, Cause::Dropped, 1'000'000), event::AttemptFailed{7, CKR_DEVICE_ERROR, {}});
+  EXPECT_EQ(after.state.phase, Phase::Down);
+  EXPECT_EQ(after.effects.log.size(), 1U);
+}
+
+TEST(MemberState, AnotherTokenInItsPlaceIsUnrecoverable) {
+  const Step after = stepped(stateOf(Phase::Recovering, Cause::Dropped, 2),
+                             event::AttemptFailed{7, CKR_TOKEN_NOT_RECOGNIZED, Cause::Replaced});
+  EXPECT_TRUE(after.state == (MemberState{Phase::GivenUp, Cause::Replaced, 7, 2, CKR_TOKEN_NOT_RECOGNIZED}));
+  EXPECT_EQ(after.effects.log,
+            (Log{halog::Unrecoverable{2, kSerial, {CKR_TOKEN_NOT_RECOGNIZED, "CKR_TOKEN_NOT_RECOGNIZED"}}}));
+  EXPECT_FALSE(after.effects.timer);
+}
+
+TEST(MemberState, APinRefusedInAnAttemptIsNotTriedAgain) {
+  const Step after = stepped(stateOf(Phase::Recovering, Cause::Dropped, 2),
+                             event::AttemptFailed{7, CKR_PIN_INCORRECT, Cause::LoginRefused});
+  EXPECT_TRUE(after.state == (MemberState{Phase::GivenUp, Cause::LoginRefused, 7, 2, CKR_PIN_INCORRECT}));
+  EXPECT_EQ(after.effects.log, (Log{halog::LoginFailed{kSerial, {CKR_PIN_INCORRECT, "CKR_PIN_INCORRECT"}}}));
+  EXPECT_FALSE(after.effects.timer);
+}
+
+TEST(MemberState, ARecoveredMemberServesAndItsAttemptsAreForgotten) {
+  const Step after = stepped(stateOf(Phase::Recovering, Cause::Dropped, 4), event::AttemptSucceeded{7, 0});
+  EXPECT_TRUE(after.state == stateOf(Phase::Active));
+  EXPECT_EQ(after.effects.log, (Log{halog::Recovered{4, kSerial}}));
+  EXPECT_TRUE(after.effects.serveChanged);
+  EXPECT_FALSE(after.effects.timer);
+}
+
+TEST(MemberState, RecoverySaysActivatedThenReintroducingThenRecovered) {
+  const Step after = stepped(stateOf(Phase::Recovering, Cause::Deactivated, 2), event::AttemptSucceeded{7, 12});
+  EXPECT_EQ(after.effects.log, (Log{halog::MemberNowActivated{2, kSerial}, halog::Reintroducing{2, 12, kSerial},
+                                    halog::Recovered{2, kSerial}}));
+}
+
+TEST(MemberState, ANewLoginReenablesOnlyMembersThatRefusedOne) {
+  for (const Cause cause : kCauses) {
+    const MemberState before = stateOf(Phase::GivenUp, cause, 5);
+    const Step after = stepped(before, event::LoginStarted{});
+    if (cause == Cause::LoginRefused) {
+      EXPECT_TRUE(after.state == stateOf(Phase::Recovering, cause, 1));
+      EXPECT_EQ(after.effects.log, (Log{halog::ReenableMember{kSerial}}));
+      EXPECT_TRUE(after.effects.startAttempt);
+    } else {
+      EXPECT_TRUE(after.state == before);
+      EXPECT_TRUE(nothing(after.effects));
+    }
+  }
+}
+
+TEST(MemberState, RecoverNowReenablesWhatWasGivenUpWhateverTheCause) {
+  for (const Cause cause : kCauses) {
+    const Step after = stepped(stateOf(Phase::GivenUp, cause, 5), event::RecoverNow{}, attempts(0));
+    EXPECT_TRUE(after.state == stateOf(Phase::Recovering, cause, 1));
+    EXPECT_EQ(after.effects.log, (Log{halog::ReenableMember{kSerial}}));
+    EXPECT_TRUE(after.effects.startAttempt);
+  }
+}
+
+TEST(MemberState, RecoverNowDoesNotWaitForTheTimer) {
+  const Step after = stepped(stateOf(Phase::Down, Cause::Dropped, 2), event::RecoverNow{});
+  EXPECT_TRUE(after.state == stateOf(Phase::Recovering, Cause::Dropped, 3));
+  EXPECT_TRUE(after.effects.cancelTimer);
+  EXPECT_TRUE(after.effects.startAttempt);
+  EXPECT_TRUE(after.effects.log.empty());
+}
+
+TEST(MemberState, FiftyFailuresAtOnceAreOne) {
+  MemberState state = stateOf(Phase::Active, Cause::None, 0, 1);
+  std::size_t lines = 0;
+  for (int i = 0; i < 50; ++i) {
+    const Step after = stepped(state, event::Failed{1, CKR_DEVICE_ERROR});
+    state = after.state;
+    lines += after.effects.log.size();
+  }
+  EXPECT_EQ(lines, 1U);
+  EXPECT_EQ(state.epoch, 2U);
+}
+
+}  // namespace
+}  // namespace p11ha::ha
