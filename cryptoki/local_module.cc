@@ -112,16 +112,22 @@ LocalMember::LocalMember(std::shared_ptr<LocalModule> module, std::string serial
     : module_(std::move(module)), serial_(std::move(serial)), fixedSlot_(slot) {}
 
 CK_RV LocalMember::attach() {
+  base::Lock lock(attaching_);
+  if (attached_) {
+    // Where it was before: the token's own answer says more than its absence from a list.
+    CK_TOKEN_INFO info{};
+    const CK_RV rv = invoke(module_->functions(), makeCall<Fn::GetTokenInfo>(slot_.load(), &info));
+    if (rv == CKR_OK && unpad(info.serialNumber) == ownSerial_) return CKR_OK;
+    if (rv != CKR_OK && rv != CKR_SLOT_ID_INVALID && rv != CKR_TOKEN_NOT_PRESENT) return rv;
+  }
   const auto tokens = module_->tokens();
   if (!tokens) return tokens.error();
-  base::Lock lock(attaching_);
   for (const TokenInSlot& token : *tokens) {
     if (fixedSlot_ ? token.slot != *fixedSlot_ : token.serial != serial_) continue;
-    if (fixedSlot_) {
-      if (ownSerial_.empty()) ownSerial_ = token.serial;
-      if (ownSerial_ != token.serial) return CKR_TOKEN_NOT_RECOGNIZED;
-    }
+    if (attached_ && token.serial != ownSerial_) return CKR_TOKEN_NOT_RECOGNIZED;
     slot_.store(token.slot, std::memory_order_release);
+    ownSerial_ = token.serial;
+    attached_ = true;
     return CKR_OK;
   }
   return CKR_TOKEN_NOT_PRESENT;

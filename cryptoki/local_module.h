@@ -71,7 +71,8 @@ class LocalMember final : public Member {
   const std::optional<CK_SLOT_ID> fixedSlot_;
   std::atomic<CK_SLOT_ID> slot_{0};
   base::Mutex attaching_;
-  std::string ownSerial_ P11HA_GUARDED_BY(attaching_);  // of the token first seen in fixedSlot_
+  bool attached_ P11HA_GUARDED_BY(attaching_) = false;
+  std::string ownSerial_ P11HA_GUARDED_BY(attaching_);  // of the token first attached
 };
 
 }  // namespace p11ha::cryptoki

@@ -1,0 +1,118 @@
+#!/usr/bin/env bash
+# The main job in one command: an application signs through a group of three members while one of them fails and comes back.
+set -euo pipefail
+
+usage() {
+  cat <<'TEXT'
+usage: demo.sh [--keep]
+
+Installs what is missing (apt packages by name), builds p11ha, makes three SoftHSM members in a folder of its own, a key
+pair through the group, and signs while member 1 fails and returns. Every signature is verified with OpenSSL.
+
+--keep  leave the folder, and say where it is
+TEXT
+}
+
+keep=false
+case "${1:-}" in
+  '') ;;
+  --keep) keep=true ;;
+  --help) usage && exit 0 ;;
+  *) usage >&2 && exit 2 ;;
+esac
+
+source_dir=$(cd "$(dirname "${BASH_SOURCE[0]}")/.." && pwd)
+build_dir=${P11HA_BUILD:-$source_dir/build/release}
+say() { printf '\n== %s\n' "$*"; }
+
+if [[ -z ${P11HA_BUILD:-} ]]; then
+  say "packages and build (build/release)"
+  "$source_dir/testbed/packages.sh"
+  (cd "$source_dir" && cmake --preset release >/dev/null && cmake --build --preset release | tail -n 1)
+fi
+
+folder=$(mktemp -d)
+loop=
+finish() {
+  [[ -z $loop ]] || kill "$loop" 2>/dev/null || true
+  if $keep; then
+    printf 'kept: %s\n' "$folder"
+    return
+  fi
+  [[ ! -f $folder/cluster/cluster ]] || "$source_dir/testbed/cluster.sh" down "$folder/cluster" >/dev/null
+  rm -rf "$folder"
+}
+trap finish EXIT
+
+export P11HA_BUILD=$build_dir
+cluster() { "$source_dir/testbed/cluster.sh" "$@"; }
+
+# wait_for SECONDS COMMAND...: until it succeeds.
+wait_for() {
+  local until=$((SECONDS + $1))
+  shift
+  until "$@"; do
+    if ((SECONDS > until)); then
+      printf 'demo.sh: gave up waiting for: %s\n' "$*" >&2
+      exit 1
+    fi
+    read -r -t 0.02 <> <(:) || true
+  done
+}
+signed() { [[ -f $folder/signatures/$1.sig ]]; }
+count() { find "$folder/signatures" -name '*.sig' | wc -l; }
+logged() { grep -q -- "$1" "$P11HA_LOG"; }
+
+say "three members, each a fresh SoftHSM token, and one group over them"
+cluster up "$folder/cluster"
+cluster status "$folder/cluster"
+# shellcheck disable=SC1091
+source "$folder/cluster/env"
+
+say "a key pair, made through the group (--extractable: until there is a cloning domain, only such keys reach every member)"
+tool=(pkcs11-tool --module "$P11HA_MODULE" --login --pin "$P11HA_PIN")
+"${tool[@]}" --keypairgen --key-type EC:prime256v1 --label demo-key --id 01 --extractable 2>/dev/null
+"${tool[@]}" --read-object --type pubkey --id 01 --output-file "$folder/public.der" 2>/dev/null
+openssl pkey -pubin -inform DER -in "$folder/public.der" -out "$folder/public.pem"
+
+say "an application signs, 100 times a second"
+mkdir "$folder/signatures"
+mkfifo "$folder/stop"
+"$build_dir/bin/p11ha-sign-loop" --key demo-key --out "$folder/signatures" <"$folder/stop" >"$folder/loop.txt" &
+loop=$!
+exec 9>"$folder/stop"
+wait_for 20 signed 50
+printf 'signature %4d   all three members serve\n' "$(count)"
+
+cluster fail "$folder/cluster" 1
+printf 'signature %4d   member 1 answers CKR_DEVICE_ERROR from now on\n' "$(count)"
+wait_for 20 logged "has dropped member: $P11HA_MEMBER_1"
+printf 'signature %4d   the group has dropped it\n' "$(count)"
+wait_for 20 logged "recovery attempt 1 failed for member: $P11HA_MEMBER_1"
+printf 'signature %4d   a first attempt to recover it has failed\n' "$(count)"
+
+cluster heal "$folder/cluster" 1
+printf 'signature %4d   member 1 works again\n' "$(count)"
+wait_for 20 logged "succeeded for member: $P11HA_MEMBER_1"
+back=$(count)
+printf 'signature %4d   the group has taken it back\n' "$back"
+wait_for 20 signed $((back + 50))
+exec 9>&-
+status=0
+wait "$loop" || status=$?
+loop=
+
+say "every signature, verified with OpenSSL"
+bad=0
+total=0
+for signature in "$folder"/signatures/*.sig; do
+  total=$((total + 1))
+  openssl dgst -sha256 -verify "$folder/public.pem" -signature "$signature" "${signature%.sig}.msg" >/dev/null || bad=$((bad + 1))
+done
+printf '%d verified, %d bad\n' $((total - bad)) "$bad"
+
+say "the HA log"
+cat "$P11HA_LOG"
+printf '\n'
+tail -n 1 "$folder/loop.txt"
+exit $((status != 0 || bad != 0 || total == 0))

@@ -1,0 +1,16 @@
+#include "testbed/sign_loop/ecdsa_der.h"
+
+#include <gtest/gtest.h>
+
+namespace p11ha::testbed {
+namespace {
+
+using Bytes = std::vector<std::uint8_t>;
+
+TEST(EcdsaDer, DropsLeadingZerosAndKeepsNumbersPositive) {
+  EXPECT_EQ(ecdsaDer(Bytes{0x00, 0x01, 0x00, 0x80}), (Bytes{0x30, 0x07, 0x02, 0x01, 0x01, 0x02, 0x02, 0x00, 0x80}));
+  EXPECT_EQ(ecdsaDer(Bytes{0x00, 0x00, 0x7f, 0xff}), (Bytes{0x30, 0x07, 0x02, 0x01, 0x00, 0x02, 0x02, 0x7f, 0xff}));
+}
+
+}  // namespace
+}  // namespace p11ha::testbed
