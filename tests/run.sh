@@ -1,0 +1,75 @@
+#!/usr/bin/env bash
+# Builds p11ha and runs its tests, on a machine where nothing is prepared but Debian 12.
+set -euo pipefail
+
+usage() {
+  cat <<'TEXT'
+usage: run.sh [--long] [--preset NAME]
+
+Installs the packages that are missing (packages.txt), configures and builds the preset (release, dev, asan, tsan, clang
+or fuzz; release unless told) and runs its tests. --long adds those labelled "long". The end of the output is ctest's
+summary, the status that of ctest.
+TEXT
+}
+
+misused() {
+  printf 'run.sh: %s\n' "$1" >&2
+  usage >&2
+  exit 2
+}
+
+source_dir=$(cd "$(dirname "${BASH_SOURCE[0]}")/.." && pwd)
+preset=release
+left_out=(long)
+
+while (($#)); do
+  case $1 in
+    --long) left_out=() ;;
+    --preset)
+      (($# >= 2)) || misused "--preset: which?"
+      preset=$2
+      shift
+      ;;
+    --help | -h)
+      usage
+      exit 0
+      ;;
+    *) misused "\"$1\" is no option" ;;
+  esac
+  shift
+done
+
+packages=("$source_dir/packages.txt")
+launcher=()
+case $preset in
+  release | dev) ;;
+  clang) packages+=("$source_dir/.ci/packages.txt") ;;
+  fuzz)
+    packages+=("$source_dir/.ci/packages.txt")
+    left_out+=(nosanitizer)
+    ;;
+  asan | tsan) left_out+=(nosanitizer) ;;
+  *) misused "there is no preset \"$preset\"" ;;
+esac
+"$source_dir/testbed/packages.sh" "${packages[@]}"
+
+if [[ $preset == asan || $preset == tsan || $preset == fuzz ]]; then
+  options() { printf '%s%s' "$1" "${2:+:$2}"; }
+  ASAN_OPTIONS=$(options detect_leaks=1:detect_stack_use_after_return=1 "${ASAN_OPTIONS:-}")
+  LSAN_OPTIONS=$(options "suppressions=$source_dir/tests/lsan.supp:print_suppressions=0" "${LSAN_OPTIONS:-}")
+  UBSAN_OPTIONS=$(options print_stacktrace=1 "${UBSAN_OPTIONS:-}")
+  TSAN_OPTIONS=$(options "suppressions=$source_dir/tests/tsan.supp:die_after_fork=0:second_deadlock_stack=1" "${TSAN_OPTIONS:-}")
+  export ASAN_OPTIONS LSAN_OPTIONS UBSAN_OPTIONS TSAN_OPTIONS
+  # Where the kernel moves mappings far, the sanitizers of GCC 12 do not find room for their shadow.
+  if setarch "$(uname -m)" -R true 2>/dev/null; then launcher=(setarch "$(uname -m)" -R); fi
+fi
+
+cd "$source_dir"
+cmake --preset "$preset"
+cmake --build --preset "$preset"
+tests=(ctest --test-dir "build/$preset" --parallel 2 --output-on-failure --no-tests=error)
+if ((${#left_out[@]})); then
+  labels=$(printf '|%s' "${left_out[@]}")
+  tests+=(--label-exclude "^(${labels:1})\$")
+fi
+exec "${launcher[@]}" "${tests[@]}"
