@@ -11,7 +11,7 @@ using cryptoki::Outcome;
 using cryptoki::Template;
 
 void Catalog::refresh(MemberMask members) {
-  forEach(group_, members, [this](GroupMember& member) {
+  for (GroupMember& member : group_.each(members)) {
     const std::uint32_t epoch = member.epoch.load(std::memory_order_acquire);
     std::vector<InventoryEntry> entries;
     const Outcome outcome = read(member, epoch, entries);
@@ -20,7 +20,7 @@ void Catalog::refresh(MemberMask members) {
     } else if (isLoss(outcome)) {
       group_.lose(member, epoch, Loss::Dropped, outcome.rv);
     }
-  });
+  }
 }
 
 Outcome Catalog::takeStock(GroupMember& member, std::uint32_t epoch) {
@@ -159,13 +159,13 @@ Proof Catalog::proveOn(const ObjectPtr& object, GroupMember& member, std::uint32
   }
   GroupMember* reference = nullptr;
   std::uint32_t referenceEpoch = 0;
-  forEach(group_, group_.callable() & object->usable() & ~bit(member.index), [&](GroupMember& other) {
+  for (GroupMember& other : group_.each(group_.callable() & object->usable() & ~bit(member.index))) {
     const std::uint32_t otherEpoch = other.epoch.load(std::memory_order_acquire);
     if (reference == nullptr && object->holding(other.index, otherEpoch) == Holding::Held) {
       reference = &other;
       referenceEpoch = otherEpoch;
     }
-  });
+  }
   if (reference == nullptr) return Proof::Unreachable;
   // Two control sessions at once are always taken in the order of the list.
   const bool memberFirst = member.index < reference->index;

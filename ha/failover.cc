@@ -27,20 +27,20 @@ struct Failover::Tries {
   CK_RV refusal = CKR_OK;  // why a member could not even be asked
 };
 
-CK_RV Failover::run(Request& request) {
+CK_RV Failover::run(Session& session, Request& request) {
   Tries tries{cryptoki::function(request.call.fn)};
-  while (GroupMember* member = choose(request, tries)) {
+  while (GroupMember* member = choose(session, request, tries)) {
     tries.epoch = member->epoch.load(std::memory_order_acquire);
     tries.reached = tries.absent = false;
-    const Outcome outcome = tryOn(*member, request, tries);
+    const Outcome outcome = tryOn(*member, session, request, tries);
     request.answeredBy = member->index;
     request.answeredUnder = tries.epoch;
     if (outcome.rv == CKR_OK && tries.reached) [[likely]]
       return CKR_OK;
 
-    Judgement judgement = judgeTry(*member, request, tries, outcome);
+    Judgement judgement = judgeTry(*member, session, request, tries, outcome);
     if (judgement.loss != Loss::None) {
-      discardSession(request.session, *member);
+      discardSession(session, *member);
       group_.lose(*member, tries.epoch, judgement.loss, outcome.rv);
       if (outcome.fate == Fate::Unknown) ++tries.unknownLosses;
       if (judgement.loss == Loss::Deactivated && !group_.policy.failoverOnDeactivation) return outcome.rv;
@@ -50,7 +50,7 @@ CK_RV Failover::run(Request& request) {
         return outcome.rv;
       case Next::Rebind:
         tries.rebound = true;
-        discardSession(request.session, *member);
+        discardSession(session, *member);
         break;
       case Next::Resolve:
         tries.resolved = true;
@@ -79,7 +79,7 @@ CK_RV Failover::run(Request& request) {
 }
 
 // Where is what the call needs, and of those members, which one has least to do?
-GroupMember* Failover::choose(const Request& request, const Tries& tries) const {
+GroupMember* Failover::choose(Session& session, const Request& request, const Tries& tries) const {
   MemberMask candidates = group_.callable() & ~tries.tried;
   for (const NamedObject& named : request.objects) {
     if (named.object == nullptr) continue;
@@ -101,7 +101,7 @@ GroupMember* Failover::choose(const Request& request, const Tries& tries) const 
   }
 
   // Fewest calls outstanding; among equals, each in turn.
-  const unsigned turn = request.session.turn++ % kMaxMembers;
+  const unsigned turn = session.turn++ % kMaxMembers;
   const MemberMask later = candidates & ~(bit(turn) - 1);
   GroupMember* best = nullptr;
   long fewest = 0;
@@ -116,12 +116,11 @@ GroupMember* Failover::choose(const Request& request, const Tries& tries) const 
     }
   }
   // The next turn begins behind the one chosen, so that gaps in the mask give nobody a second turn.
-  request.session.turn = best->index + 1;
+  session.turn = best->index + 1;
   return best;
 }
 
-Outcome Failover::tryOn(GroupMember& member, Request& request, Tries& tries) {
-  Session& session = request.session;
+Outcome Failover::tryOn(GroupMember& member, Session& session, Request& request, Tries& tries) {
   if (const Outcome opened = sessionOn(session, member, tries.epoch); opened.rv != CKR_OK) return opened;
   const CK_SESSION_HANDLE handle = session.members[member.index].handle;
 
@@ -132,7 +131,8 @@ Outcome Failover::tryOn(GroupMember& member, Request& request, Tries& tries) {
   Operation* operation = request.operation;
   if (operation != nullptr && operation->active &&
       (operation->member != member.index || operation->epoch != tries.epoch || tries.rebound)) {
-    if (const Outcome begun = beginAgain(member, request, tries); begun.rv != CKR_OK || tries.absent) return begun;
+    if (const Outcome begun = beginAgain(member, session, request, tries); begun.rv != CKR_OK || tries.absent)
+      return begun;
   }
   Call own = request.call;
   own.setSession(handle);
@@ -158,9 +158,9 @@ Outcome Failover::tryOn(GroupMember& member, Request& request, Tries& tries) {
   return execute(member, tries.epoch, session, own);
 }
 
-Outcome Failover::beginAgain(GroupMember& member, Request& request, Tries& tries) {
+Outcome Failover::beginAgain(GroupMember& member, Session& session, Request& request, Tries& tries) {
   Operation& operation = *request.operation;
-  const CK_SESSION_HANDLE handle = request.session.members[member.index].handle;
+  const CK_SESSION_HANDLE handle = session.members[member.index].handle;
   auto sent = translate(operation.mechanism, group_, catalog_, member, tries.epoch);
   tries.absent = !sent;
   if (tries.absent) return {};
@@ -173,7 +173,7 @@ Outcome Failover::beginAgain(GroupMember& member, Request& request, Tries& tries
     }
     init.set(2, key);
   }
-  const Outcome begun = execute(member, tries.epoch, request.session, init);
+  const Outcome begun = execute(member, tries.epoch, session, init);
   if (begun.rv == CKR_OK) {
     operation.member = static_cast<std::uint8_t>(member.index);
     operation.epoch = tries.epoch;
@@ -208,7 +208,8 @@ Outcome Failover::callOn(GroupMember& member, std::uint32_t epoch, Session& sess
   return outcome;
 }
 
-Judgement Failover::judgeTry(GroupMember& member, const Request& request, Tries& tries, const Outcome& outcome) {
+Judgement Failover::judgeTry(GroupMember& member, Session& session, const Request& request, Tries& tries,
+                             const Outcome& outcome) {
   if (tries.absent) return {Next::NextMember, Loss::None};
   const Operation* operation = request.operation;
   Situation situation;
@@ -228,7 +229,7 @@ Judgement Failover::judgeTry(GroupMember& member, const Request& request, Tries&
 
   Judgement judgement = judge(situation);
   if (judgement.next == Next::Probe) {
-    situation.health = cryptoki::probe(*member.token, request.session.members[member.index].handle);
+    situation.health = cryptoki::probe(*member.token, session.members[member.index].handle);
     judgement = judge(situation);
   }
   // What precedes the call has no answer that the application could be given: where it is refused, another member is

@@ -19,7 +19,6 @@ struct NamedObject {
 struct Request {
   static constexpr unsigned kAnyMember = kMaxMembers;
 
-  Session& session;
   cryptoki::Call call;  // its handles are virtual
   std::span<const NamedObject> objects;
   Operation* operation = nullptr;   // that the call continues; its Init is run again where need be
@@ -38,7 +37,7 @@ class Failover {
   Failover(Group& group, Catalog& catalog) : group_(group), catalog_(catalog) {}
 
   /// The answer for the application: a member's, or CKR_DEVICE_ERROR when none is left that could give one.
-  CK_RV run(Request& request) P11HA_REQUIRES(request.session.mutex);
+  CK_RV run(Session& session, Request& request) P11HA_REQUIRES(session.mutex);
 
   /// Makes one call on one member, in the session's own session there, with no second try; its handles are that
   /// member's. A member found gone by it is reported and avoided.
@@ -51,14 +50,15 @@ class Failover {
  private:
   struct Tries;
 
-  GroupMember* choose(const Request& request, const Tries& tries) const P11HA_REQUIRES(request.session.mutex);
-  cryptoki::Outcome tryOn(GroupMember& member, Request& request, Tries& tries) P11HA_REQUIRES(request.session.mutex);
-  cryptoki::Outcome beginAgain(GroupMember& member, Request& request, Tries& tries)
-      P11HA_REQUIRES(request.session.mutex);
+  GroupMember* choose(Session& session, const Request& request, const Tries& tries) const P11HA_REQUIRES(session.mutex);
+  cryptoki::Outcome tryOn(GroupMember& member, Session& session, Request& request, Tries& tries)
+      P11HA_REQUIRES(session.mutex);
+  cryptoki::Outcome beginAgain(GroupMember& member, Session& session, Request& request, Tries& tries)
+      P11HA_REQUIRES(session.mutex);
   cryptoki::Outcome execute(GroupMember& member, std::uint32_t epoch, Session& session, const cryptoki::Call& call)
       P11HA_REQUIRES(session.mutex);
-  Judgement judgeTry(GroupMember& member, const Request& request, Tries& tries, const cryptoki::Outcome& outcome)
-      P11HA_REQUIRES(request.session.mutex);
+  Judgement judgeTry(GroupMember& member, Session& session, const Request& request, Tries& tries,
+                     const cryptoki::Outcome& outcome) P11HA_REQUIRES(session.mutex);
   void discardSession(Session& session, GroupMember& member) P11HA_REQUIRES(session.mutex);
 
   Group& group_;

@@ -61,6 +61,35 @@ struct GroupView {
 /// Who serves, given who is up: standby members only when nobody else is left.
 GroupView makeView(MemberMask up, MemberMask standby);
 
+/// Some members of a group, to be iterated over.
+class MemberRange {
+ public:
+  using Members = std::vector<std::unique_ptr<GroupMember>>;
+
+  class Iterator {
+   public:
+    Iterator(const Members& members, MemberMask mask) : members_(members), mask_(mask) {}
+    GroupMember& operator*() const { return *members_[static_cast<std::size_t>(std::countr_zero(mask_))]; }
+    Iterator& operator++() {
+      mask_ &= mask_ - 1;
+      return *this;
+    }
+    bool operator!=(const Iterator& other) const { return mask_ != other.mask_; }
+
+   private:
+    const Members& members_;
+    MemberMask mask_;
+  };
+
+  MemberRange(const Members& members, MemberMask mask) : members_(members), mask_(mask) {}
+  Iterator begin() const { return {members_, mask_}; }
+  Iterator end() const { return {members_, 0}; }
+
+ private:
+  const Members& members_;
+  const MemberMask mask_;
+};
+
 class Group {
  public:
   /// `members` in the order of the configuration.
@@ -76,6 +105,8 @@ class Group {
 
   const GroupView& view() const { return *view_.load(std::memory_order_acquire); }
   GroupMember& member(unsigned index) { return *members[index]; }
+  /// The members of the mask, in the order of the list: for (GroupMember& member : group.each(mask)).
+  MemberRange each(MemberMask mask) { return {members, mask}; }
 
   /// The members that calls may go to now: those that serve, without those just found gone; when none of them is left,
   /// the standby members, though Management may not have promoted them yet.
@@ -105,11 +136,5 @@ class Group {
   std::map<std::pair<MemberMask, MemberMask>, std::unique_ptr<const GroupView>> views_ P11HA_GUARDED_BY(viewsMutex_);
   std::atomic<const GroupView*> view_{nullptr};
 };
-
-/// Calls `body(GroupMember&)` for each member of the mask, in the order of the list.
-template <class Body>
-void forEach(Group& group, MemberMask mask, Body&& body) {
-  for (; mask != 0; mask &= mask - 1) body(group.member(static_cast<unsigned>(std::countr_zero(mask))));
-}
 
 }  // namespace p11ha::ha

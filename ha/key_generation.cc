@@ -28,7 +28,11 @@ struct KeyGeneration::Holder {
   std::uint32_t epoch = 0;
   std::array<CK_OBJECT_HANDLE, 2> temporary{};
   std::array<CK_OBJECT_HANDLE, 2> made{};
-  Outcome failure{};  // of C_CopyObject
+  bool hasAll(std::size_t parts) const {
+    return std::all_of(temporary.begin(), temporary.begin() + static_cast<std::ptrdiff_t>(parts),
+                       [](CK_OBJECT_HANDLE handle) { return handle != CK_INVALID_HANDLE; });
+  }
+  Outcome failure{};  // of the copy to it, or of C_CopyObject
 };
 
 struct KeyGeneration::Making {
@@ -97,8 +101,8 @@ CK_RV KeyGeneration::directly(Session& session, Making& making) {
   for (Part& part : making.parts) {
     if (part.wanted.has(CKA_TOKEN)) part.wanted.setBool(CKA_TOKEN, part.token);
   }
-  Request request{session, making.withTemplates(handles), {}};
-  if (const CK_RV rv = failover_.run(request); rv != CKR_OK) return rv;
+  Request request{making.withTemplates(handles), {}};
+  if (const CK_RV rv = failover_.run(session, request); rv != CKR_OK) return rv;
   Holder maker{&group_.member(request.answeredBy), request.answeredUnder, handles, handles, {}};
   for (std::size_t i = 0; i < making.parts.size(); ++i) {
     const ObjectPtr object = keys_.note(session, *maker.member, maker.epoch, handles[i]);
@@ -109,8 +113,9 @@ CK_RV KeyGeneration::directly(Session& session, Making& making) {
       logUnreplicated(object, why);
       continue;
     }
-    forEach(group_, keys_.others(*maker.member),
-            [&](GroupMember& member) { keys_.cloneTo(member, session, object, *maker.member, maker.epoch); });
+    for (GroupMember& member : group_.each(keys_.others(*maker.member))) {
+      keys_.cloneTo(member, session, object, *maker.member, maker.epoch);
+    }
   }
   return CKR_OK;
 }
@@ -119,8 +124,8 @@ std::optional<CK_RV> KeyGeneration::staged(Session& session, Making& making) {
   making.holders.clear();
   for (Part& part : making.parts) part.wanted.setBool(CKA_TOKEN, false);
   Holder maker;
-  Request request{session, making.withTemplates(maker.temporary), {}};
-  if (const CK_RV rv = failover_.run(request); rv != CKR_OK) return rv;
+  Request request{making.withTemplates(maker.temporary), {}};
+  if (const CK_RV rv = failover_.run(session, request); rv != CKR_OK) return rv;
   maker.member = &group_.member(request.answeredBy);
   maker.epoch = request.answeredUnder;
   for (std::size_t i = 0; i < making.parts.size(); ++i) group_.objects.hide(maker.member->index, maker.temporary[i]);
@@ -143,9 +148,9 @@ std::optional<CK_RV> KeyGeneration::staged(Session& session, Making& making) {
 
 void KeyGeneration::cloneToOthers(Session& session, Making& making) {
   const Holder maker = making.holders.front();
-  forEach(group_, keys_.others(*maker.member), [&](GroupMember& member) {
+  for (GroupMember& member : group_.each(keys_.others(*maker.member))) {
     Holder holder{&member, member.epoch.load(std::memory_order_acquire), {}, {}, {}};
-    if (maker.member->isSuspect() || failover_.sessionOn(session, member, holder.epoch).rv != CKR_OK) return;
+    if (maker.member->isSuspect() || failover_.sessionOn(session, member, holder.epoch).rv != CKR_OK) continue;
     for (std::size_t i = 0; i < making.parts.size(); ++i) {
       if (!making.parts[i].obstacle.empty()) continue;
       const Copied copied = cloner_.copy(*maker.member, maker.epoch, maker.temporary[i],
@@ -153,18 +158,18 @@ void KeyGeneration::cloneToOthers(Session& session, Making& making) {
       if (copied.result == Copied::Result::Done) {
         holder.temporary[i] = copied.handle;
         group_.objects.hide(member.index, copied.handle);
-      } else if (copied.result == Copied::Result::TargetLost) {
+        continue;
+      }
+      holder.failure = copied.outcome;
+      if (copied.result == Copied::Result::TargetLost)
         group_.lose(member, holder.epoch, Loss::Dropped, copied.outcome.rv);
-        return;
-      } else if (copied.result == Copied::Result::SourceLost) {
+      if (copied.result == Copied::Result::SourceLost) {
         group_.lose(*maker.member, maker.epoch, Loss::Dropped, copied.outcome.rv);
-        return;
-      } else {
-        making.parts[i].obstacle = copied.reason;
       }
     }
+    // What was put on a member before it was lost is still to be taken away.
     making.holders.push_back(holder);
-  });
+  }
 }
 
 // Turns the session objects into what was asked for, on the maker first: from its answer on, the call has taken effect.
@@ -172,6 +177,8 @@ CK_RV KeyGeneration::makeLasting(Session& session, Making& making) {
   std::size_t first = making.holders.size();
   for (std::size_t h = 0; h < making.holders.size(); ++h) {
     Holder& holder = making.holders[h];
+    // With the maker lost, only a member that holds all parts can stand in for it.
+    if (first == making.holders.size() && !holder.hasAll(making.parts.size())) continue;
     bool whole = true;
     for (std::size_t i = 0; i < making.parts.size() && whole; ++i) {
       if (holder.temporary[i] == CK_INVALID_HANDLE) continue;

@@ -60,23 +60,23 @@ CK_RV KeyManagement::create(Session& session, const Call& call) {
   CK_OBJECT_HANDLE made = CK_INVALID_HANDLE;
   Call own = call;
   own.set(word, answer == nullptr ? nullptr : &made);
-  Request request{session, own, named.all()};
+  Request request{own, named.all()};
   cryptoki::OwnedMechanism mechanism;
   if (const CK_RV rv = noteMechanism(call, mechanism, request.mechanism); rv != CKR_OK) return rv;
-  const CK_RV rv = failover_.run(request);
+  const CK_RV rv = failover_.run(session, request);
   if (rv != CKR_OK || answer == nullptr) return rv;
 
   GroupMember& first = group_.member(request.answeredBy);
   const ObjectPtr object = note(session, first, request.answeredUnder, made);
   *answer = object->handle();
-  forEach(group_, others(first), [&](GroupMember& member) {
+  for (GroupMember& member : group_.each(others(first))) {
     const std::uint32_t epoch = member.epoch.load(std::memory_order_acquire);
     std::optional<cryptoki::OwnedMechanism> sent;
     const auto there = translated(group_, catalog_, own, named.all(), request.mechanism, sent, member, epoch);
     if (!there) {
       // It lacks what the object is made from: the object itself is carried over.
       cloneTo(member, session, object, first, request.answeredUnder);
-      return;
+      continue;
     }
     made = CK_INVALID_HANDLE;
     const Outcome outcome = failover_.callOn(member, epoch, session, *there);
@@ -86,7 +86,7 @@ CK_RV KeyManagement::create(Session& session, const Call& call) {
       object->markAbsent(member.index, epoch);
       unsynced(member, object, outcome);
     }
-  });
+  }
   return CKR_OK;
 }
 
@@ -115,8 +115,8 @@ void KeyManagement::cloneTo(GroupMember& member, Session& session, const ObjectP
 
 CK_RV KeyManagement::change(Session& session, const Call& call) {
   const NamedObjects named(group_, session, call);
-  Request request{session, call, named.all()};
-  const CK_RV rv = failover_.run(request);
+  Request request{call, named.all()};
+  const CK_RV rv = failover_.run(session, request);
   const ObjectPtr object = named.first();
   if (rv != CKR_OK || object == nullptr) return rv;
 
@@ -127,21 +127,21 @@ CK_RV KeyManagement::change(Session& session, const Call& call) {
     if (identity.material.empty()) identity.material = object->identity().material;
     object->setIdentity(std::move(identity));
   }
-  forEach(group_, others(first) & object->usable(), [&](GroupMember& member) {
+  for (GroupMember& member : group_.each(others(first) & object->usable())) {
     const std::uint32_t epoch = member.epoch.load(std::memory_order_acquire);
     std::optional<cryptoki::OwnedMechanism> none;
     const auto same = translated(group_, catalog_, call, named.all(), nullptr, none, member, epoch);
-    if (!same) return;
+    if (!same) continue;
     const Outcome outcome = failover_.callOn(member, epoch, session, *same);
     if (outcome.rv != CKR_OK && !isLoss(outcome)) unsynced(member, object, outcome);
-  });
+  }
   return CKR_OK;
 }
 
 CK_RV KeyManagement::destroy(Session& session, const Call& call) {
   const NamedObjects named(group_, session, call);
-  Request request{session, call, named.all()};
-  const CK_RV rv = failover_.run(request);
+  Request request{call, named.all()};
+  const CK_RV rv = failover_.run(session, request);
   const ObjectPtr object = named.first();
   if (rv != CKR_OK || object == nullptr) return rv;
   // From here on nobody binds it any more: a copy made at this moment is removed by whoever made it.
@@ -153,16 +153,16 @@ CK_RV KeyManagement::destroy(Session& session, const Call& call) {
 }
 
 void KeyManagement::destroyElsewhere(Session& session, const ObjectPtr& object, MemberMask done) {
-  forEach(group_, group_.view().synced & object->usable() & ~done, [&](GroupMember& member) {
+  for (GroupMember& member : group_.each(group_.view().synced & object->usable() & ~done)) {
     const std::uint32_t epoch = member.epoch.load(std::memory_order_acquire);
     // One that only looks like it is proved first: it may be another key.
     const CK_OBJECT_HANDLE there = catalog_.handleOn(object, member, epoch);
-    if (there == CK_INVALID_HANDLE) return;
+    if (there == CK_INVALID_HANDLE) continue;
     const Outcome outcome =
         failover_.callOn(member, epoch, session, makeCall<Fn::DestroyObject>(CK_SESSION_HANDLE{0}, there));
     if (outcome.rv != CKR_OK && outcome.rv != CKR_OBJECT_HANDLE_INVALID && !isLoss(outcome))
       unsynced(member, object, outcome);
-  });
+  }
 }
 
 void KeyManagement::endSessionObjects(Session& session) {

@@ -56,9 +56,9 @@ CK_RV Login::login(const Call& call) {
   // Before the others are asked: one of them that refuses now is not to be tried again at once.
   onLoginStarted_();
 
-  forEach(group_, group_.view().synced & ~bit(first->index), [this](GroupMember& member) {
+  for (GroupMember& member : group_.each(group_.view().synced & ~bit(first->index))) {
     const std::uint32_t epoch = member.epoch.load(std::memory_order_acquire);
-    if (member.isSuspect()) return;
+    if (member.isSuspect()) continue;
     Outcome outcome;
     {
       ControlSession::Use control(member.control);
@@ -66,7 +66,7 @@ CK_RV Login::login(const Call& call) {
       if (outcome.rv == CKR_OK) outcome = logIn(group_, member, control.handle());
     }
     if (outcome.rv != CKR_OK) group_.lose(member, epoch, Loss::LoginRefused, outcome.rv);
-  });
+  }
   return CKR_OK;
 }
 
@@ -80,9 +80,9 @@ CK_RV Login::logoutLocked() {
   // First of all: whoever is about to log a member in must see that nobody is logged in any more.
   group_.login.loggedOut();
   group_.objects.removeIf([](const Object& object) { return object.identity().isPrivate; });
-  forEach(group_, group_.view().synced, [this](GroupMember& member) {
+  for (GroupMember& member : group_.each(group_.view().synced)) {
     const std::uint32_t epoch = member.epoch.load(std::memory_order_acquire);
-    if (member.isSuspect()) return;
+    if (member.isSuspect()) continue;
     Outcome outcome;
     {
       ControlSession::Use control(member.control);
@@ -91,7 +91,7 @@ CK_RV Login::logoutLocked() {
     }
     group_.objects.forgetHidden(member.index);
     if (isLoss(outcome)) group_.lose(member, epoch, Loss::Dropped, outcome.rv);
-  });
+  }
   return CKR_OK;
 }
 
@@ -127,10 +127,10 @@ CK_RV Login::setPin(const Call& call) {
   if (rv == CKR_OK && user != LoginState::kNobody) {
     const std::uint64_t before = group_.login.generation();
     group_.login.loggedIn(user, call.get<const CK_UTF8CHAR*>(3), call.get<CK_ULONG>(4));
-    forEach(group_, group_.view().synced, [&](GroupMember& member) {
+    for (GroupMember& member : group_.each(group_.view().synced)) {
       std::uint64_t expected = before;
       member.loginGeneration.compare_exchange_strong(expected, group_.login.generation());
-    });
+    }
   }
   return rv;
 }

@@ -52,12 +52,12 @@ CK_RV Operations::begin(Session& session, const Call& call) {
   Operation& operation = session.operation(row.effect.op);
   auto* const mechanism = call.get<CK_MECHANISM*>(1);
   const NamedObjects named(group_, session, call);
-  Request request{session, call, named.all()};
+  Request request{call, named.all()};
   // A session's operations are together on one member, which then answers to what does not go together.
   if (const Operation* active = session.anyActive()) request.preferred = active->member;
   if (mechanism == nullptr) {
     // v3.0: ends the operation; before, an error. The member knows which.
-    const CK_RV rv = failover_.run(request);
+    const CK_RV rv = failover_.run(session, request);
     if (rv == CKR_OK) operation.end();
     return rv;
   }
@@ -67,7 +67,7 @@ CK_RV Operations::begin(Session& session, const Call& call) {
   // The member gets our copy, so that what it writes to it is noticed: such an operation cannot move.
   request.call.set(1, noted.get());
   if (namesObjects(noted)) request.mechanism = &noted;
-  const CK_RV rv = failover_.run(request);
+  const CK_RV rv = failover_.run(session, request);
   if (rv != CKR_OK) return rv;
   noted.writeBack(*mechanism);
   if (operation.active) operation.mechanism = std::move(aside);
@@ -83,14 +83,14 @@ CK_RV Operations::begin(Session& session, const Call& call) {
 CK_RV Operations::proceed(Session& session, const Call& call) {
   const Function& row = cryptoki::function(call.fn);
   const NamedObjects named(group_, session, call);
-  Request request{session, call, named.all()};
+  Request request{call, named.all()};
   Operation& operation = session.operation(row.effect.op);
   if (operation.active) {
     request.operation = &operation;
   } else if (const Operation* other = session.anyActive()) {
     request.preferred = other->member;
   }
-  const CK_RV rv = failover_.run(request);
+  const CK_RV rv = failover_.run(session, request);
   if (rv == CKR_OPERATION_NOT_INITIALIZED) operation.end();
   switch (row.effect.kind) {
     case EffectKind::Whole:
@@ -116,9 +116,9 @@ CK_RV Operations::proceed(Session& session, const Call& call) {
 }
 
 CK_RV Operations::cancel(Session& session, const Call& call) {
-  Request request{session, call, {}};
+  Request request{call, {}};
   if (const Operation* active = session.anyActive()) request.preferred = active->member;
-  const CK_RV rv = failover_.run(request);
+  const CK_RV rv = failover_.run(session, request);
   if (rv != CKR_OK) return rv;
   static constexpr std::pair<CK_FLAGS, Op> kFlags[] = {
       {CKF_ENCRYPT, Op::Encrypt},
@@ -143,11 +143,11 @@ CK_RV Operations::cancel(Session& session, const Call& call) {
 
 CK_RV Operations::once(Session& session, const Call& call) {
   const NamedObjects named(group_, session, call);
-  Request request{session, call, named.all()};
+  Request request{call, named.all()};
   if (const Operation* active = session.anyActive()) request.preferred = active->member;
   cryptoki::OwnedMechanism mechanism;
   if (const CK_RV rv = noteMechanism(call, mechanism, request.mechanism); rv != CKR_OK) return rv;
-  return failover_.run(request);
+  return failover_.run(session, request);
 }
 
 }  // namespace p11ha::ha

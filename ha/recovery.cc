@@ -61,10 +61,10 @@ Outcome Recovery::follow(GroupMember& member, std::uint32_t epoch) {
 
 MemberMask Recovery::certainHolders(const Object& object, MemberMask among) {
   MemberMask holders = 0;
-  forEach(group_, among & object.usable(), [&](GroupMember& member) {
+  for (GroupMember& member : group_.each(among & object.usable())) {
     if (object.holding(member.index, member.epoch.load(std::memory_order_acquire)) == Holding::Held)
       holders |= bit(member.index);
-  });
+  }
   return holders;
 }
 

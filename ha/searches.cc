@@ -35,8 +35,8 @@ CK_RV Searches::begin(Session& session, const Call& call) {
 CK_RV Searches::ask(Session& session, const Call& init, std::vector<CK_OBJECT_HANDLE>& found, GroupMember*& member) {
   // A member lost between the Init and the end of the search is one more reason to begin again.
   for (std::size_t tries = 0; tries <= group_.members.size(); ++tries) {
-    Request request{session, init, {}};
-    if (const CK_RV rv = failover_.run(request); rv != CKR_OK) return rv;
+    Request request{init, {}};
+    if (const CK_RV rv = failover_.run(session, request); rv != CKR_OK) return rv;
     member = &group_.member(request.answeredBy);
     found.clear();
     const CK_RV rv = drain(session, *member, request.answeredUnder, found);
@@ -69,16 +69,16 @@ void Searches::addOnlyElsewhere(Session& session, const Call& init, const GroupM
     holders |= object->usable() & group_.view().serving;
     wanted.insert(object->handle());
   }
-  forEach(group_, holders, [&](GroupMember& member) {
+  for (GroupMember& member : group_.each(holders)) {
     const std::uint32_t epoch = member.epoch.load(std::memory_order_acquire);
     std::vector<CK_OBJECT_HANDLE> there;
-    if (failover_.callOn(member, epoch, session, init).rv != CKR_OK) return;
-    if (drain(session, member, epoch, there) != CKR_OK) return;
+    if (failover_.callOn(member, epoch, session, init).rv != CKR_OK) continue;
+    if (drain(session, member, epoch, there) != CKR_OK) continue;
     for (const CK_OBJECT_HANDLE handle : there) {
       const ObjectPtr object = group_.objects.findAt(member.index, handle);
       if (object != nullptr && wanted.erase(object->handle()) != 0) session.search.found.push_back(object->handle());
     }
-  });
+  }
 }
 
 CK_RV Searches::next(Session& session, const Call& call) {

@@ -131,12 +131,12 @@ CK_RV VirtualToken::own(Session& session, const Call& call) {
 }
 
 CK_RV VirtualToken::seedRandom(Session& session, const Call& call) {
-  Request request{session, call, {}};
-  const CK_RV rv = failover_.run(request);
+  Request request{call, {}};
+  const CK_RV rv = failover_.run(session, request);
   if (rv != CKR_OK) return rv;
-  forEach(group_, group_.view().serving & ~bit(request.answeredBy), [&](GroupMember& member) {
+  for (GroupMember& member : group_.each(group_.view().serving & ~bit(request.answeredBy))) {
     failover_.callOn(member, member.epoch.load(std::memory_order_acquire), session, call);
-  });
+  }
   return CKR_OK;
 }
 
