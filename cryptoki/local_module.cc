@@ -135,8 +135,10 @@ CK_RV LocalMember::attach() {
 
 Outcome LocalMember::execute(const Call& call) {
   if (function(call.fn).route != Route::Slot) return {invoke(module_->functions(), call), Fate::Answered};
+  const CK_SLOT_ID slot = slot_.load(std::memory_order_acquire);
+  if (slot == kNoSlot) return {CKR_TOKEN_NOT_PRESENT, Fate::NotSent};
   Call own = call;
-  own.setSlot(slot_.load(std::memory_order_acquire));
+  own.setSlot(slot);
   return {invoke(module_->functions(), own), Fate::Answered};
 }
 

@@ -69,7 +69,8 @@ class LocalMember final : public Member {
   const std::shared_ptr<LocalModule> module_;
   const std::string serial_;
   const std::optional<CK_SLOT_ID> fixedSlot_;
-  std::atomic<CK_SLOT_ID> slot_{0};
+  static constexpr CK_SLOT_ID kNoSlot = CK_UNAVAILABLE_INFORMATION;  // never attached
+  std::atomic<CK_SLOT_ID> slot_{kNoSlot};
   base::Mutex attaching_;
   bool attached_ P11HA_GUARDED_BY(attaching_) = false;
   std::string ownSerial_ P11HA_GUARDED_BY(attaching_);  // of the token first attached

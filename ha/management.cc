@@ -25,10 +25,16 @@ void Management::start(std::span<const CK_RV> attached, bool protectedAuthentica
   } else {
     group_.log(halog::ConfiguredAsPassword{});
   }
-  publish();
   for (unsigned member = 0; member < attached.size(); ++member) {
-    if (attached[member] != CKR_OK) apply(member, event::Unreachable{attached[member]});
+    if (attached[member] == CKR_OK) continue;
+    const Step next = transition(member, event::Unreachable{attached[member]});
+    const std::uint32_t epoch = next.state.epoch;
+    // Timers are the scheduler's thread's own, which may be at work already.
+    if (next.effects.timer) {
+      scheduler_.post([this, member, epoch, at = *next.effects.timer] { arm(member, epoch, at); });
+    }
   }
+  publish();
   group_.setCoarseNow(group_.clock.now());
   scheduler_.post([this] { watch(); });
 }
@@ -71,11 +77,10 @@ MemberState Management::state(unsigned member) const {
   return states_[member];
 }
 
-void Management::apply(unsigned member, const MemberEvent& event) {
-  if (stopped_) return;
+Step Management::transition(unsigned member, const MemberEvent& event) {
   GroupMember& subject = group_.member(member);
   const MemberState before = state(member);
-  const Step next = step(before, event, group_.clock.now(), group_.policy.recovery, subject.serial);
+  Step next = step(before, event, group_.clock.now(), group_.policy.recovery, subject.serial);
   {
     base::Lock lock(mutex_);
     states_[member] = next.state;
@@ -83,15 +88,22 @@ void Management::apply(unsigned member, const MemberEvent& event) {
   // What was opened or bound before is void before anybody is told that the member is gone.
   if (next.state.epoch != before.epoch) subject.epoch.store(next.state.epoch, std::memory_order_release);
   for (const halog::Event& line : next.effects.log) group_.log(line);
+  return next;
+}
+
+void Management::arm(unsigned member, std::uint32_t epoch, base::Monotonic at) {
+  timers_[member] = scheduler_.at(at, [this, member, epoch] { apply(member, event::AttemptDue{epoch}); });
+}
+
+void Management::apply(unsigned member, const MemberEvent& event) {
+  if (stopped_) return;
+  const Phase before = state(member).phase;
+  const Step next = transition(member, event);
   if (next.effects.serveChanged) publish();
   if (next.effects.cancelTimer) scheduler_.cancel(timers_[member]);
-  if (next.effects.timer) {
-    const std::uint32_t epoch = next.state.epoch;
-    timers_[member] =
-        scheduler_.at(*next.effects.timer, [this, member, epoch] { apply(member, event::AttemptDue{epoch}); });
-  }
+  if (next.effects.timer) arm(member, next.state.epoch, *next.effects.timer);
   if (next.effects.startAttempt) attempt(member, next.state.epoch);
-  if (before.phase == Phase::Recovering && next.state.phase == Phase::Active) settle(member, next.state.epoch);
+  if (before == Phase::Recovering && next.state.phase == Phase::Active) settle(member, next.state.epoch);
 }
 
 void Management::publish() {

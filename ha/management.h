@@ -36,6 +36,8 @@ class Management {
  private:
   void post(unsigned member, MemberEvent event);
   void apply(unsigned member, const MemberEvent& event) P11HA_EXCLUDES(mutex_);
+  Step transition(unsigned member, const MemberEvent& event) P11HA_EXCLUDES(mutex_);
+  void arm(unsigned member, std::uint32_t epoch, base::Monotonic at);
   void publish() P11HA_EXCLUDES(mutex_);
   void attempt(unsigned member, std::uint32_t epoch);
   void settle(unsigned member, std::uint32_t epoch);
