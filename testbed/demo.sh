@@ -14,16 +14,20 @@ TEXT
 }
 
 keep=false
-case "${1:-}" in
+case "$*" in
   '') ;;
   --keep) keep=true ;;
-  --help) usage && exit 0 ;;
+  --help | -h) usage && exit 0 ;;
   *) usage >&2 && exit 2 ;;
 esac
 
 source_dir=$(cd "$(dirname "${BASH_SOURCE[0]}")/.." && pwd)
 build_dir=${P11HA_BUILD:-$source_dir/build/release}
 say() { printf '\n== %s\n' "$*"; }
+failed() {
+  printf 'demo.sh: %s\n' "$*" >&2
+  exit 1
+}
 
 if [[ -z ${P11HA_BUILD:-} ]]; then
   say "packages and build (build/release)"
@@ -33,6 +37,7 @@ fi
 
 folder=$(mktemp -d)
 loop=
+# shellcheck disable=SC2317 # called by the trap
 finish() {
   [[ -z $loop ]] || kill "$loop" 2>/dev/null || true
   if $keep; then
@@ -52,15 +57,15 @@ wait_for() {
   local until=$((SECONDS + $1))
   shift
   until "$@"; do
-    if ((SECONDS > until)); then
-      printf 'demo.sh: gave up waiting for: %s\n' "$*" >&2
-      exit 1
-    fi
+    kill -0 "$loop" 2>/dev/null || failed "the application has ended"
+    ((SECONDS <= until)) || failed "gave up waiting for: $*"
     read -r -t 0.02 <> <(:) || true
   done
 }
+# shellcheck disable=SC2317 # both by way of wait_for
 signed() { [[ -f $folder/signatures/$1.sig ]]; }
 count() { find "$folder/signatures" -name '*.sig' | wc -l; }
+# shellcheck disable=SC2317
 logged() { grep -q -- "$1" "$P11HA_LOG"; }
 
 say "three members, each a fresh SoftHSM token, and one group over them"
@@ -70,9 +75,13 @@ cluster status "$folder/cluster"
 source "$folder/cluster/env"
 
 say "a key pair, made through the group (--extractable: until there is a cloning domain, only such keys reach every member)"
-tool=(pkcs11-tool --module "$P11HA_MODULE" --login --pin "$P11HA_PIN")
-"${tool[@]}" --keypairgen --key-type EC:prime256v1 --label demo-key --id 01 --extractable 2>/dev/null
-"${tool[@]}" --read-object --type pubkey --id 01 --output-file "$folder/public.der" 2>/dev/null
+# It tells on stderr which slot it chose, too: of interest only where it fails.
+tool() {
+  pkcs11-tool --module "$P11HA_MODULE" --login --pin env:P11HA_PIN "$@" 2>"$folder/tool.err" ||
+    failed "pkcs11-tool: $(cat "$folder/tool.err")"
+}
+tool --keypairgen --key-type EC:prime256v1 --label demo-key --id 01 --extractable
+tool --read-object --type pubkey --id 01 --output-file "$folder/public.der"
 openssl pkey -pubin -inform DER -in "$folder/public.der" -out "$folder/public.pem"
 
 say "an application signs, 100 times a second"
@@ -110,9 +119,19 @@ for signature in "$folder"/signatures/*.sig; do
   openssl dgst -sha256 -verify "$folder/public.pem" -signature "$signature" "${signature%.sig}.msg" >/dev/null || bad=$((bad + 1))
 done
 printf '%d verified, %d bad\n' $((total - bad)) "$bad"
+last=$(tail -n 1 "$folder/loop.txt")
+[[ $last == "signatures $total, "* ]] || bad=$((bad + 1))
+
+say "who did the work (each message is digested and signed, each call goes to whoever's turn it is)"
+for ((k = 1; k <= P11HA_MEMBERS; k++)); do
+  serial=P11HA_MEMBER_$k
+  "$build_dir/bin/p11ha-failctl" "$P11HA_FAILING_CONTROL" stats "serial:${!serial}" | awk -v k="$k" '
+    { calls[$1] = $2 }
+    END { printf "member %d   digests %4d   signatures %4d\n", k, calls["C_Digest"], calls["C_Sign"] }'
+done
 
 say "the HA log"
 cat "$P11HA_LOG"
 printf '\n'
-tail -n 1 "$folder/loop.txt"
+printf '%s\n' "$last"
 exit $((status != 0 || bad != 0 || total == 0))
