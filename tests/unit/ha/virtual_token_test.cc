@@ -131,6 +131,13 @@ class VirtualTokenTest : public testing::Test {
     if (const CK_RV rv = signInit(handle); rv != CKR_OK) return {rv, {}};
     return finish(handle);
   }
+  // Lets the session take turns until that member signs.
+  bool signsOn(CK_SESSION_HANDLE handle, const ScriptedMember& member) {
+    for (std::size_t i = 0; i < 2 * members.size(); ++i) {
+      if (sign(handle).by == member.serial()) return true;
+    }
+    return false;
+  }
   // Who signs, given as many turns as there are members, and twice.
   std::set<std::string> signers() {
     std::set<std::string> all;
@@ -283,6 +290,9 @@ TEST_F(VirtualTokenTest, AFailureThatIsToldAfterTheRecoveryDropsNobody) {
 TEST_F(VirtualTokenTest, AFailedMembersSessionIsNeverUsedAgain) {
   startServing();
   ScriptedMember& failing = *members[2];
+  // One that is not there when the member fails, and so learns of it from the epoch alone.
+  const CK_SESSION_HANDLE bystander = open();
+  ASSERT_TRUE(signsOn(bystander, failing));
   std::set<CK_SESSION_HANDLE> old;
   for (const auto& made : failing.made) old.insert(made.session);
   old.erase(CK_INVALID_HANDLE);
@@ -294,10 +304,17 @@ TEST_F(VirtualTokenTest, AFailedMembersSessionIsNeverUsedAgain) {
   failing.made.clear();
   scheduler.advance(seconds(60));
   EXPECT_EQ(signers(), (std::set<std::string>{"A", "B", "C"}));
+  ASSERT_TRUE(signsOn(bystander, failing));
   for (const auto& made : failing.made) {
     EXPECT_TRUE(made.fn == Fn::CloseSession || !old.contains(made.session)) << cryptoki::function(made.fn).name;
   }
-  for (const CK_SESSION_HANDLE handle : old) EXPECT_FALSE(failing.hasSession(handle)) << "closed at the recovery";
+  // Those known to have been given up at the recovery are closed by it; the bystander's, as it notices, by the next
+  // one.
+  failing.down = Outcome{CKR_DEVICE_ERROR};
+  EXPECT_EQ(signers().count(failing.serial()), 0U);
+  failing.down.reset();
+  scheduler.advance(seconds(60));
+  for (const CK_SESSION_HANDLE handle : old) EXPECT_FALSE(failing.hasSession(handle)) << "closed at a recovery";
 }
 
 TEST_F(VirtualTokenTest, AMemberThatForgotASessionIsGivenAnother) {
