@@ -9,7 +9,8 @@
 
 namespace p11ha::base {
 
-/// Counts those inside without making them share a cache line. Any thread.
+/// Counts those inside without making them share a cache line. Any thread. Whoever leaves may still be in leave() when
+/// waitEmpty() is true: a gate that others use is not destroyed.
 class Gate {
  public:
   /// False once the gate is closed; else leave() must follow, on the same thread.
@@ -30,6 +31,8 @@ class Gate {
 
   /// Refuses whoever comes from now on. Idempotent.
   void close() { closed_.store(true, std::memory_order_seq_cst); }
+  /// Lets them in again.
+  void open() { closed_.store(false, std::memory_order_seq_cst); }
   bool closed() const { return closed_.load(std::memory_order_relaxed); }
 
   /// After close(): waits until nobody is inside; false if somebody still is at `until`.

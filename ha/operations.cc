@@ -141,6 +141,20 @@ CK_RV Operations::cancel(Session& session, const Call& call) {
   return CKR_OK;
 }
 
+CK_RV Operations::authenticate(Session& session, const Call& call) {
+  Operation* const active = session.anyActive();
+  if (active == nullptr) return once(session, call);
+  GroupMember& member = group_.member(active->member);
+  const std::uint32_t epoch = member.epoch.load(std::memory_order_acquire);
+  const cryptoki::Outcome outcome = epoch == active->epoch && !member.isSuspect()
+                                        ? failover_.callOn(member, epoch, session, call)
+                                        : cryptoki::Outcome{CKR_DEVICE_ERROR};
+  if (!isLoss(outcome)) return outcome.rv;
+  // The operation is gone with its member, and the PIN is for nobody else.
+  active->end();
+  return CKR_DEVICE_ERROR;
+}
+
 CK_RV Operations::once(Session& session, const Call& call) {
   const NamedObjects named(group_, session, call);
   Request request{call, named.all()};

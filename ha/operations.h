@@ -39,6 +39,8 @@ class Operations {
   CK_RV proceed(Session& session, const cryptoki::Call& call) P11HA_REQUIRES(session.mutex);
   /// C_SessionCancel (PKCS #11 v3.0, 5.6.10).
   CK_RV cancel(Session& session, const cryptoki::Call& call) P11HA_REQUIRES(session.mutex);
+  /// C_Login(CKU_CONTEXT_SPECIFIC): for the operation that is active, on its member and nowhere else.
+  CK_RV authenticate(Session& session, const cryptoki::Call& call) P11HA_REQUIRES(session.mutex);
   /// A call that stands alone: attributes, random, wrap.
   CK_RV once(Session& session, const cryptoki::Call& call) P11HA_REQUIRES(session.mutex);
 

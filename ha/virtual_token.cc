@@ -104,7 +104,7 @@ CK_RV VirtualToken::own(Session& session, const Call& call) {
     case Fn::GetSessionInfo:
       return sessionInfo(session, call.get<CK_SESSION_INFO*>(1));
     case Fn::Login: {
-      if (call.get<CK_USER_TYPE>(1) == CKU_CONTEXT_SPECIFIC) return operations_.once(session, call);
+      if (call.get<CK_USER_TYPE>(1) == CKU_CONTEXT_SPECIFIC) return operations_.authenticate(session, call);
       if (call.get<CK_USER_TYPE>(1) == CKU_SO && sessions_.count(*this).readWrite != sessions_.count(*this).all) {
         return CKR_SESSION_READ_ONLY_EXISTS;
       }
@@ -131,13 +131,16 @@ CK_RV VirtualToken::own(Session& session, const Call& call) {
 }
 
 CK_RV VirtualToken::seedRandom(Session& session, const Call& call) {
-  Request request{call, {}};
-  const CK_RV rv = failover_.run(session, request);
-  if (rv != CKR_OK) return rv;
-  for (GroupMember& member : group_.each(group_.view().serving & ~bit(request.answeredBy))) {
-    failover_.callOn(member, member.epoch.load(std::memory_order_acquire), session, call);
+  // Every member mixes it in; the first that answers speaks for the group.
+  CK_RV answer = CKR_DEVICE_ERROR;
+  bool answered = false;
+  for (GroupMember& member : group_.each(group_.callable())) {
+    const Outcome outcome = failover_.callOn(member, member.epoch.load(std::memory_order_acquire), session, call);
+    if (answered || isLoss(outcome)) continue;
+    answer = outcome.rv;
+    answered = true;
   }
-  return CKR_OK;
+  return answer;
 }
 
 CK_RV VirtualToken::sessionInfo(Session& session, CK_SESSION_INFO* info) const {

@@ -13,10 +13,13 @@ namespace {
 // A process's state. A forked child makes its own and leaves its parent's alone: the mutexes in there may be held, and
 // the threads do not exist.
 struct Process {
+  Process() { gate.load()->close(); }
+
   base::Mutex initializing;
   std::atomic<Runtime*> runtime{nullptr};
-  // Counts those between looking at `runtime` and entering its gate, so that it is not freed between the two.
-  base::Gate looking;
+  // Open while `runtime` is there. Never destroyed: somebody may be leaving it. One in which a call is stuck is left to
+  // it, and another takes its place.
+  std::atomic<base::Gate*> gate{new base::Gate};
 };
 
 // A page that reads as zero in a child of fork (MADV_WIPEONFORK), so that noticing one costs a load.
@@ -57,7 +60,10 @@ CK_RV initialize(const cryptoki::InitializeArgs* arguments) {
   if (process.runtime.load() != nullptr) return CKR_CRYPTOKI_ALREADY_INITIALIZED;
   std::unique_ptr<Runtime> runtime;
   const CK_RV rv = Runtime::create(runtime);
-  if (rv == CKR_OK) process.runtime.store(runtime.release());
+  if (rv == CKR_OK) {
+    process.runtime.store(runtime.release());
+    process.gate.load()->open();
+  }
   return rv;
 }
 
@@ -67,23 +73,27 @@ CK_RV finalize(const void* reserved) {
   base::Lock lock(process.initializing);
   Runtime* const runtime = process.runtime.exchange(nullptr);
   if (runtime == nullptr) return CKR_CRYPTOKI_NOT_INITIALIZED;
-  // One that looked before the exchange has entered the gate, or will be refused by it, once nobody is looking any
-  // more.
-  runtime->gate.close();
-  while (!process.looking.waitEmpty(std::chrono::steady_clock::now() + std::chrono::milliseconds(1))) continue;
-  // A call that did not come back keeps the runtime: it is left in memory rather than pulled from under it.
-  if (runtime->shutDown()) delete runtime;
+  base::Gate& gate = *process.gate.load();
+  gate.close();
+  if (runtime->shutDown(gate)) {
+    delete runtime;
+  } else if (!gate.waitEmpty(std::chrono::steady_clock::now())) {
+    // A call that did not come back keeps the runtime: it is left in memory rather than pulled from under it.
+    auto* const fresh = new base::Gate;
+    fresh->close();
+    process.gate.store(fresh);
+  }
   return CKR_OK;
 }
 
-Entry::Entry() : runtime_(nullptr) {
+Entry::Entry() {
   ForkPage* const page = forkPage.load(std::memory_order_acquire);
   Process* const process = page == nullptr ? nullptr : page->process.load(std::memory_order_acquire);
   if (process == nullptr) return;
-  process->looking.enter();
-  runtime_ = process->runtime.load(std::memory_order_seq_cst);
-  if (runtime_ != nullptr && !runtime_->gate.enter()) runtime_ = nullptr;
-  process->looking.leave();
+  gate_ = process->gate.load(std::memory_order_acquire);
+  if (!gate_->enter()) return;
+  runtime_ = process->runtime.load(std::memory_order_acquire);
+  if (runtime_ == nullptr) gate_->leave();
 }
 
 }  // namespace p11ha::pkcs11

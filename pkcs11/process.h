@@ -14,7 +14,7 @@ class Entry {
  public:
   Entry();
   ~Entry() {
-    if (runtime_ != nullptr) runtime_->gate.leave();
+    if (runtime_ != nullptr) gate_->leave();
   }
   Entry(const Entry&) = delete;
   Entry& operator=(const Entry&) = delete;
@@ -23,7 +23,8 @@ class Entry {
   Runtime* operator->() const { return runtime_; }
 
  private:
-  Runtime* runtime_;
+  base::Gate* gate_ = nullptr;
+  Runtime* runtime_ = nullptr;
 };
 
 }  // namespace p11ha::pkcs11

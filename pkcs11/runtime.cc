@@ -61,10 +61,10 @@ void Runtime::add(ha::Face face, ha::GroupPolicy policy, std::vector<ha::MemberS
   tokens_.push_back(std::move(managed));
 }
 
-bool Runtime::shutDown() {
-  gate.close();
+bool Runtime::shutDown(base::Gate& gate) {
   {
     base::Lock lock(sleepers_);
+    ending_ = true;
     wake_.notifyAll();
   }
   const base::Monotonic until = clock_.now() + finalizeWait_;
@@ -106,7 +106,7 @@ CK_RV Runtime::waitForSlotEvent(CK_FLAGS flags) {
   // The slots of a process are fixed and a group's token stays, whatever becomes of its members: nothing ever happens.
   if ((flags & CKF_DONT_BLOCK) != 0) return CKR_NO_EVENT;
   base::Lock lock(sleepers_);
-  while (!gate.closed()) wake_.wait(sleepers_);
+  while (!ending_) wake_.wait(sleepers_);
   return CKR_CRYPTOKI_NOT_INITIALIZED;
 }
 

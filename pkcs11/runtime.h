@@ -20,11 +20,10 @@ class Runtime {
   static CK_RV create(std::unique_ptr<Runtime>& made);
   ~Runtime();
 
-  /// Refuses new calls, wakes those that sleep, waits FinalizeWait for the others, and ends the groups. False: some
-  /// call did not come back, and the runtime must be left where it is.
-  bool shutDown();
+  /// With the gate closed: wakes the calls that sleep, waits FinalizeWait for the others, and ends the groups. False:
+  /// some call did not come back, and the runtime must be left where it is.
+  bool shutDown(base::Gate& gate);
 
-  base::Gate gate;
   ha::SessionTable sessions;
 
   /// Null if there is no such slot.
@@ -52,6 +51,7 @@ class Runtime {
   std::vector<Managed> tokens_;  // by slot
   base::Mutex sleepers_;
   base::Condition wake_;
+  bool ending_ P11HA_GUARDED_BY(sleepers_) = false;
 };
 
 }  // namespace p11ha::pkcs11
