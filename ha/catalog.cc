@@ -133,6 +133,8 @@ CK_OBJECT_HANDLE Catalog::handleOn(const ObjectPtr& object, GroupMember& member,
     case Holding::Claimed:
       return prove(object, member, epoch);
     case Holding::Unknown:
+      // A member that has failed meanwhile is not asked what it holds now.
+      if (member.epoch.load(std::memory_order_acquire) != epoch) break;
       refresh(bit(member.index));
       if (object->holding(member.index, epoch) == Holding::Unknown) object->markAbsent(member.index, epoch);
       return object->holding(member.index, epoch) == Holding::Claimed ? prove(object, member, epoch)

@@ -54,6 +54,7 @@ CK_RV Failover::run(Session& session, Request& request) {
         break;
       case Next::Resolve:
         tries.resolved = true;
+        tries.refusal = outcome.rv;  // the application's, if the object is nowhere
         for (const NamedObject& named : request.objects) {
           if (named.object) catalog_.resolveAgain(named.object, *member, tries.epoch);
         }
@@ -75,7 +76,12 @@ CK_RV Failover::run(Session& session, Request& request) {
   }
   request.answeredBy = Request::kAnyMember;
   if (request.operation != nullptr) request.operation->end();
-  return tries.refusal != CKR_OK ? tries.refusal : CKR_DEVICE_ERROR;
+  if (tries.refusal != CKR_OK) return tries.refusal;
+  for (const NamedObject& named : request.objects) {
+    // Destroyed behind our back on every member: no outage.
+    if (named.object != nullptr && named.object->usable() == 0) return CKR_OBJECT_HANDLE_INVALID;
+  }
+  return CKR_DEVICE_ERROR;
 }
 
 // Where is what the call needs, and of those members, which one has least to do?

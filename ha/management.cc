@@ -99,11 +99,14 @@ void Management::apply(unsigned member, const MemberEvent& event) {
   if (stopped_) return;
   const Phase before = state(member).phase;
   const Step next = transition(member, event);
+  const bool recovered = before == Phase::Recovering && next.state.phase == Phase::Active;
+  // A late call may have suspected it while it was being recovered: that was not about the member as it is now.
+  if (recovered) group_.member(member).suspect.store(0, std::memory_order_release);
   if (next.effects.serveChanged) publish();
   if (next.effects.cancelTimer) scheduler_.cancel(timers_[member]);
   if (next.effects.timer) arm(member, next.state.epoch, *next.effects.timer);
   if (next.effects.startAttempt) attempt(member, next.state.epoch);
-  if (before == Phase::Recovering && next.state.phase == Phase::Active) settle(member, next.state.epoch);
+  if (recovered) settle(member, next.state.epoch);
 }
 
 void Management::publish() {

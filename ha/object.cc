@@ -25,6 +25,8 @@ CK_OBJECT_HANDLE Object::at(unsigned member, std::uint32_t epoch) const {
 
 void Object::set(unsigned member, std::uint32_t epoch, CK_OBJECT_HANDLE handle, Holding holding) {
   Binding& binding = bindings_[member];
+  // A call that was under way when its member failed may be late: what it knows of the member's earlier life is void.
+  if (binding.state.load(std::memory_order_relaxed) >> 8 > epoch) return;
   binding.handle.store(handle, std::memory_order_relaxed);
   binding.state.store(std::uint64_t{epoch} << 8 | static_cast<std::uint64_t>(holding), std::memory_order_release);
   if (holding == Holding::Held || holding == Holding::Claimed) {

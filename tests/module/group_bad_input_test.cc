@@ -145,4 +145,17 @@ TEST_F(GroupBadInput, HandlesThatNobodyMade) {
 }
 
 }  // namespace
+
+TEST_F(GroupBadInput, AKeyDestroyedBehindTheGroupsBack) {
+  const std::string label = "gone";
+  CK_OBJECT_HANDLE gone = 0;
+  ASSERT_EQ(generateAes(label, gone), CKR_OK);
+  for (std::size_t i = 0; i < 3; ++i) {
+    ASSERT_EQ(softHsm->C_DestroyObject(direct[i], findOn(i, {text(CKA_LABEL, label)}).at(0)), CKR_OK);
+  }
+  CK_BYTE iv[16] = {1};
+  CK_MECHANISM mechanism{CKM_AES_CBC_PAD, iv, sizeof iv};
+  for (int i = 0; i < 7; ++i) EXPECT_THAT(client.f->C_EncryptInit(session, &mechanism, gone), unknownKey);
+}
+
 }  // namespace p11ha::tests
