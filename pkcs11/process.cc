@@ -28,6 +28,8 @@ struct ForkPage {
 };
 
 std::atomic<ForkPage*> forkPage{nullptr};
+// The same once more where leak checkers look: they do not follow pointers in mapped pages.
+std::atomic<Process*> lastProcess{nullptr};
 
 ForkPage& ownPage() {
   if (ForkPage* page = forkPage.load(std::memory_order_acquire)) return *page;
@@ -47,7 +49,10 @@ Process& ownProcess() {
   if (Process* process = page.process.load(std::memory_order_acquire)) return *process;
   auto fresh = std::make_unique<Process>();
   Process* expected = nullptr;
-  if (page.process.compare_exchange_strong(expected, fresh.get())) return *fresh.release();
+  if (page.process.compare_exchange_strong(expected, fresh.get())) {
+    lastProcess.store(fresh.get());
+    return *fresh.release();
+  }
   return *expected;
 }
 
