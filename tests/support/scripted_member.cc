@@ -134,11 +134,13 @@ CK_RV ScriptedMember::inSession(const Call& call, Session& session) {
       session.searching = true;
       session.found.clear();
       for (const auto& [handle, object] : objects_) {
-        const bool fits = std::all_of(wanted, wanted + call.get<CK_ULONG>(2), [&](const CK_ATTRIBUTE& attribute) {
-          const auto value = object.find(attribute.type);
+        // Named anew: clang 14 lets no lambda capture a structured binding.
+        const auto matches = [&candidate = object](const CK_ATTRIBUTE& attribute) {
+          const auto value = candidate.find(attribute.type);
           return value && value->size() == attribute.ulValueLen &&
                  std::memcmp(value->data(), attribute.pValue, value->size()) == 0;
-        });
+        };
+        const bool fits = std::all_of(wanted, wanted + call.get<CK_ULONG>(2), matches);
         if (fits && visible(object)) session.found.push_back(handle);
       }
       return CKR_OK;
