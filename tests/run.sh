@@ -55,7 +55,7 @@ esac
 
 if [[ $preset == asan || $preset == tsan || $preset == fuzz ]]; then
   options() { printf '%s%s' "$1" "${2:+:$2}"; }
-  ASAN_OPTIONS=$(options detect_leaks=1:detect_stack_use_after_return=1 "${ASAN_OPTIONS:-}")
+  ASAN_OPTIONS=$(options detect_leaks=1 "${ASAN_OPTIONS:-}")
   LSAN_OPTIONS=$(options "suppressions=$source_dir/tests/lsan.supp:print_suppressions=0" "${LSAN_OPTIONS:-}")
   UBSAN_OPTIONS=$(options print_stacktrace=1 "${UBSAN_OPTIONS:-}")
   TSAN_OPTIONS=$(options "suppressions=$source_dir/tests/tsan.supp:die_after_fork=0:second_deadlock_stack=1" "${TSAN_OPTIONS:-}")
