@@ -30,6 +30,12 @@ struct WipingAllocator {
 /// Bytes that are wiped when they are freed or reallocated.
 using SecureBytes = std::vector<std::uint8_t, WipingAllocator<std::uint8_t>>;
 
+/// Empties it and keeps its memory, which is wiped.
+inline void wipeAndClear(SecureBytes& bytes) noexcept {
+  wipe(bytes.data(), bytes.size());
+  bytes.clear();
+}
+
 /// A small secret that lives for long (a cached PIN): on pages of its own, locked in memory, left out of core dumps
 /// (MADV_DONTDUMP), empty in forked children (MADV_WIPEONFORK), wiped at the end.
 /// Owned by one object; callers synchronise. Constructing may throw std::bad_alloc; a page that cannot be locked

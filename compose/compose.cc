@@ -3,6 +3,7 @@
 #include <algorithm>
 #include <map>
 
+#include "compose/shared_login.h"
 #include "compose/unseen_member.h"
 #include "cryptoki/return_codes.h"
 
@@ -82,16 +83,30 @@ class Tokens {
   std::map<std::string, std::shared_ptr<Member>> bySerial_;
 };
 
+// What a slot is given of a token: the token itself, or where several slots show it, a view with a login of its own.
+class Views {
+ public:
+  explicit Views(bool several) : several_(several) {}
+
+  std::shared_ptr<Member> of(const std::shared_ptr<Member>& token) {
+    if (!several_) return token;
+    auto& login = logins_[token.get()];
+    if (login == nullptr) login = std::make_shared<SharedLogin>(token);
+    return std::make_shared<ViewMember>(login);
+  }
+
+ private:
+  const bool several_;
+  std::map<const Member*, std::shared_ptr<SharedLogin>> logins_;
+};
+
 }  // namespace
 
-ha::GroupPolicy policyOf(const config::Group& group, const config::Settings& settings) {
+ha::GroupPolicy basePolicy(const config::Settings& settings) {
   ha::GroupPolicy policy;
-  policy.label = group.label;
-  policy.serial = group.serial;
   policy.recovery = {settings.ha.reconnectAttempts, settings.ha.autoReconnectInterval};
   policy.recoveryMode = settings.ha.activeRecovery == config::RecoveryMode::ActiveBasic ? ha::RecoveryMode::Basic
                                                                                         : ha::RecoveryMode::Enhanced;
-  policy.synchronize = group.synchronize;
   policy.failoverOnDeactivation = settings.ha.failoverOnDeactivation;
   switch (settings.tuning.cloningPolicy) {
     case config::CloningPolicy::Domain:
@@ -107,14 +122,24 @@ ha::GroupPolicy policyOf(const config::Group& group, const config::Settings& set
   policy.unreplicated = settings.tuning.unreplicatedKeys == config::UnreplicatedKeys::Deny
                             ? ha::UnreplicatedKeys::Deny
                             : ha::UnreplicatedKeys::Allow;
+  policy.multipartJournal = settings.tuning.multipartJournal;
   policy.callDeadline = settings.tuning.callDeadline;
   policy.keyGenerationDeadline = settings.tuning.keyGenCallDeadline;
+  return policy;
+}
+
+ha::GroupPolicy policyOf(const config::Group& group, const config::Settings& settings) {
+  ha::GroupPolicy policy = basePolicy(settings);
+  policy.label = group.label;
+  policy.serial = group.serial;
+  policy.synchronize = group.synchronize;
   return policy;
 }
 
 Composition compose(const config::Settings& settings) {
   Composition composition;
   Tokens tokens(settings, composition);
+  Views views(!settings.ha.haOnly);
   for (const config::Group& group : settings.groups) {
     GroupPlan plan{policyOf(group, settings), {}};
     for (const std::string& serial : group.members) {
@@ -123,9 +148,12 @@ Composition compose(const config::Settings& settings) {
                         config::inQuotes(serial) + "; the member is down until one does");
       }
       const bool standby = std::find(group.standby.begin(), group.standby.end(), serial) != group.standby.end();
-      plan.members.push_back({tokens.find(serial), standby});
+      plan.members.push_back({views.of(tokens.find(serial)), standby});
     }
     composition.groups.push_back(std::move(plan));
+  }
+  if (!settings.ha.haOnly) {
+    for (const auto& token : composition.tokens) composition.memberSlots.push_back(views.of(token));
   }
   return composition;
 }

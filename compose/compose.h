@@ -20,8 +20,9 @@ struct GroupPlan {
 /// Everything the settings describe.
 struct Composition {
   std::vector<std::shared_ptr<cryptoki::LocalModule>> modules;
-  std::vector<std::shared_ptr<cryptoki::Member>>
-      tokens;  // all members, and what else the modules show: the member slots
+  std::vector<std::shared_ptr<cryptoki::Member>> tokens;  // all members, and what else the modules show
+  /// The same as slots of their own, with a login each; empty with HAOnly.
+  std::vector<std::shared_ptr<cryptoki::Member>> memberSlots;
   std::vector<GroupPlan> groups;
   std::vector<std::string> complaints;  // one line each, to be shown: modules and tokens that are not there
 };
@@ -29,6 +30,9 @@ struct Composition {
 /// Loads and initialises the modules, once each, and finds the members' tokens. A module that fails costs its members
 /// only; a member whose token is not seen is kept, to be looked for again by its attach(). Blocks as the modules do.
 Composition compose(const config::Settings& settings);
+
+/// What the settings say of all groups alike, and of member slots.
+ha::GroupPolicy basePolicy(const config::Settings& settings);
 
 /// The policy of one group.
 ha::GroupPolicy policyOf(const config::Group& group, const config::Settings& settings);

@@ -2,40 +2,25 @@
 
 #include "ha/mechanism_handles.h"
 #include "ha/member_login.h"
+#include "ha/tries.h"
 
 namespace p11ha::ha {
 
 using cryptoki::Call;
 using cryptoki::Fate;
-using cryptoki::Fn;
-using cryptoki::makeCall;
 using cryptoki::Outcome;
-using cryptoki::Replay;
+using cryptoki::RoleKind;
 using cryptoki::Spread;
-
-// What was done about one request so far.
-struct Failover::Tries {
-  const cryptoki::Function& row;
-  MemberMask tried = 0;     // members not to be asked (again)
-  std::uint32_t epoch = 0;  // of the member being tried
-  bool reached = false;     // the call itself was made, not only what has to precede it
-  bool absent = false;      // the member does not hold an object of the call
-  bool rebound = false;
-  bool resolved = false;
-  bool loggedInAgain = false;
-  unsigned unknownLosses = 0;
-  CK_RV refusal = CKR_OK;  // why a member could not even be asked
-};
 
 CK_RV Failover::run(Session& session, Request& request) {
   Tries tries{cryptoki::function(request.call.fn)};
   while (GroupMember* member = choose(session, request, tries)) {
     tries.epoch = member->epoch.load(std::memory_order_acquire);
-    tries.reached = tries.absent = false;
+    tries.reached = tries.absent = tries.diverged = false;
     const Outcome outcome = tryOn(*member, session, request, tries);
     request.answeredBy = member->index;
     request.answeredUnder = tries.epoch;
-    if (outcome.rv == CKR_OK && tries.reached) [[likely]]
+    if (outcome.rv == CKR_OK && tries.reached && !tries.diverged) [[likely]]
       return CKR_OK;
 
     Judgement judgement = judgeTry(*member, session, request, tries, outcome);
@@ -51,12 +36,13 @@ CK_RV Failover::run(Session& session, Request& request) {
       case Next::Rebind:
         tries.rebound = true;
         discardSession(session, *member);
+        request.preferred = member->index;
         break;
       case Next::Resolve:
         tries.resolved = true;
         tries.refusal = outcome.rv;  // the application's, if the object is nowhere
         for (const NamedObject& named : request.objects) {
-          if (named.object) catalog_.resolveAgain(named.object, *member, tries.epoch);
+          if (named) catalog_.resolveAgain(*named.object, *member, tries.epoch);
         }
         break;
       case Next::Login:
@@ -68,36 +54,52 @@ CK_RV Failover::run(Session& session, Request& request) {
         break;
       case Next::OperationOver:
       case Next::Poisoned:
-        if (request.operation != nullptr) request.operation->end();
+        endOperations(request);
         return CKR_DEVICE_ERROR;
       case Next::Probe:  // judgeTry has probed
         return outcome.rv;
     }
   }
+  return exhausted(request, tries);
+}
+
+void Failover::endOperations(const Request& request) {
+  for (Operation* operation : request.operations) {
+    if (operation != nullptr) operation->end();
+  }
+}
+
+// No member is left that could answer.
+CK_RV Failover::exhausted(Request& request, const Tries& tries) {
   request.answeredBy = Request::kAnyMember;
-  if (request.operation != nullptr) request.operation->end();
-  if (tries.refusal != CKR_OK) return tries.refusal;
+  bool fed = false;
+  for (const Operation* operation : request.operations) fed = fed || (operation != nullptr && operation->fed());
+  endOperations(request);
+  // What the application began was taken once: that no other member takes it is not its mistake.
+  if (tries.refusal != CKR_OK && !fed) return tries.refusal;
   for (const NamedObject& named : request.objects) {
     // Destroyed behind our back on every member: no outage.
-    if (named.object != nullptr && named.object->usable() == 0) return CKR_OBJECT_HANDLE_INVALID;
+    if (named && (*named.object)->usable() == 0) return CKR_OBJECT_HANDLE_INVALID;
   }
   return CKR_DEVICE_ERROR;
 }
 
 // Where is what the call needs, and of those members, which one has least to do?
 GroupMember* Failover::choose(Session& session, const Request& request, const Tries& tries) const {
-  MemberMask candidates = group_.callable() & ~tries.tried;
+  MemberMask candidates = group_.callable() & request.only & ~tries.tried;
   for (const NamedObject& named : request.objects) {
-    if (named.object == nullptr) continue;
-    const MemberMask holders = candidates & named.object->usable();
-    candidates = holders != 0 ? holders : candidates & ~named.object->known();
+    if (!named) continue;
+    const MemberMask holders = candidates & (*named.object)->usable();
+    candidates = holders != 0 ? holders : candidates & ~(*named.object)->known();
   }
   if (candidates == 0) return nullptr;
 
-  const Operation* operation = request.operation;
-  if (operation != nullptr && operation->active && (candidates & bit(operation->member)) != 0 &&
-      group_.member(operation->member).epoch.load(std::memory_order_relaxed) == operation->epoch) {
-    return &group_.member(operation->member);
+  for (const Operation* operation : request.operations) {
+    if (operation == nullptr) break;
+    GroupMember& member = group_.member(operation->member);
+    if ((candidates & bit(member.index)) != 0 &&
+        operation->isOn(member.index, member.epoch.load(std::memory_order_relaxed)))
+      return &member;
   }
   if (request.preferred != Request::kAnyMember && (candidates & bit(request.preferred)) != 0) {
     return &group_.member(request.preferred);
@@ -106,8 +108,10 @@ GroupMember* Failover::choose(Session& session, const Request& request, const Tr
     return &group_.member(static_cast<unsigned>(std::countr_zero(candidates)));
   }
 
-  // Fewest calls outstanding; among equals, each in turn.
-  const unsigned turn = session.turn++ % kMaxMembers;
+  // Fewest calls outstanding; among equals, each in turn. Each kind of operation has turns of its own: one that always
+  // follows another would always meet the same member.
+  std::uint8_t& ownTurn = session.turns[static_cast<std::size_t>(tries.row.effect.op)];
+  const unsigned turn = ownTurn % kMaxMembers;
   const MemberMask later = candidates & ~(bit(turn) - 1);
   GroupMember* best = nullptr;
   long fewest = 0;
@@ -122,30 +126,31 @@ GroupMember* Failover::choose(Session& session, const Request& request, const Tr
     }
   }
   // The next turn begins behind the one chosen, so that gaps in the mask give nobody a second turn.
-  session.turn = best->index + 1;
+  ownTurn = static_cast<std::uint8_t>(best->index + 1);
   return best;
 }
 
 Outcome Failover::tryOn(GroupMember& member, Session& session, Request& request, Tries& tries) {
   if (const Outcome opened = sessionOn(session, member, tries.epoch); opened.rv != CKR_OK) return opened;
-  const CK_SESSION_HANDLE handle = session.members[member.index].handle;
 
   if (tries.loggedInAgain) {
-    const Outcome loggedIn = logIn(group_, member, handle);
+    const Outcome loggedIn = logIn(group_, member, session.members[member.index].handle);
     if (loggedIn.rv != CKR_OK) return loggedIn;
   }
-  Operation* operation = request.operation;
-  if (operation != nullptr && operation->active &&
-      (operation->member != member.index || operation->epoch != tries.epoch || tries.rebound)) {
-    if (const Outcome begun = beginAgain(member, session, request, tries); begun.rv != CKR_OK || tries.absent)
-      return begun;
+  for (Operation* operation : request.operations) {
+    if (operation == nullptr) break;
+    if (operation->isOn(member.index, tries.epoch)) continue;
+    tries.diverged = !operation->restorable();
+    if (tries.diverged) return {};
+    const Outcome restored = restore(member, session, *operation, tries);
+    if (restored.rv != CKR_OK || tries.absent || tries.diverged) return restored;
   }
   Call own = request.call;
-  own.setSession(handle);
+  own.setSession(session.members[member.index].handle);
   for (const NamedObject& named : request.objects) {
     CK_OBJECT_HANDLE there = CK_INVALID_HANDLE;
-    if (named.object != nullptr) {
-      there = catalog_.handleOn(named.object, member, tries.epoch);
+    if (named) {
+      there = catalog_.handleOn(*named.object, member, tries.epoch);
       if (there == CK_INVALID_HANDLE) {
         tries.absent = true;
         return {};
@@ -156,74 +161,34 @@ Outcome Failover::tryOn(GroupMember& member, Session& session, Request& request,
   std::optional<cryptoki::OwnedMechanism> mechanism;
   if (request.mechanism != nullptr) {
     mechanism = translate(*request.mechanism, group_, catalog_, member, tries.epoch);
-    tries.absent = !mechanism;
-    if (tries.absent) return {};
-    own.set(tries.row.find(cryptoki::RoleKind::Mechanism)->word, mechanism->get());
-  }
-  tries.reached = true;
-  return execute(member, tries.epoch, session, own);
-}
-
-Outcome Failover::beginAgain(GroupMember& member, Session& session, Request& request, Tries& tries) {
-  Operation& operation = *request.operation;
-  const CK_SESSION_HANDLE handle = session.members[member.index].handle;
-  auto sent = translate(operation.mechanism, group_, catalog_, member, tries.epoch);
-  tries.absent = !sent;
-  if (tries.absent) return {};
-  Call init{operation.init, {handle, reinterpret_cast<std::uintptr_t>(sent->get())}};
-  if (operation.key != nullptr) {
-    const CK_OBJECT_HANDLE key = catalog_.handleOn(operation.key, member, tries.epoch);
-    if (key == CK_INVALID_HANDLE) {
+    if (!mechanism) {
       tries.absent = true;
       return {};
     }
-    init.set(2, key);
+    own.set(tries.row.find(RoleKind::Mechanism)->word, mechanism->get());
   }
-  const Outcome begun = execute(member, tries.epoch, session, init);
-  if (begun.rv == CKR_OK) {
-    operation.member = static_cast<std::uint8_t>(member.index);
-    operation.epoch = tries.epoch;
-    tries.rebound = false;
-  }
-  return begun;
-}
-
-Outcome Failover::execute(GroupMember& member, std::uint32_t epoch, Session& session, const Call& call) {
-  RunningCall& running = session.running;
-  running.member.store(static_cast<std::uint8_t>(member.index), std::memory_order_relaxed);
-  running.epoch.store(epoch, std::memory_order_relaxed);
-  running.fn.store(call.fn, std::memory_order_relaxed);
-  running.since.store(group_.coarseNow(), std::memory_order_release);
-  member.outstanding.fetch_add(1, std::memory_order_relaxed);
-  const Outcome outcome = member.token->execute(call);
-  member.outstanding.fetch_sub(1, std::memory_order_relaxed);
-  running.since.store(0, std::memory_order_release);
-  return outcome;
-}
-
-Outcome Failover::callOn(GroupMember& member, std::uint32_t epoch, Session& session, Call call) {
-  Outcome outcome = sessionOn(session, member, epoch);
-  if (outcome.rv == CKR_OK) {
-    call.setSession(session.members[member.index].handle);
-    outcome = execute(member, epoch, session, call);
-  }
-  if (isLoss(outcome)) {
-    discardSession(session, member);
-    group_.lose(member, epoch, Loss::Dropped, outcome.rv);
-  }
-  return outcome;
+  tries.reached = true;
+  return request.output == nullptr ? execute(member, tries.epoch, session, own)
+                                   : withOutput(member, session, own, *request.output, tries);
 }
 
 Judgement Failover::judgeTry(GroupMember& member, Session& session, const Request& request, Tries& tries,
                              const Outcome& outcome) {
   if (tries.absent) return {Next::NextMember, Loss::None};
-  const Operation* operation = request.operation;
+  if (tries.diverged) {
+    // The operation there is not the application's.
+    if (tries.reached) closeSession(session, member);
+    return {Next::OperationOver, Loss::None};
+  }
   Situation situation;
-  situation.row = &tries.row;
+  situation.replay = request.replay.value_or(tries.row.replay);
   situation.outcome = outcome;
-  situation.operationFed = operation != nullptr && operation->active && operation->fed;
-  situation.operationPinned = operation != nullptr && operation->active && operation->mechanism.pinned();
-  situation.namesObject = !request.objects.empty() || (operation != nullptr && operation->key != nullptr);
+  situation.namesObject = !request.objects.empty();
+  for (const Operation* operation : request.operations) {
+    if (operation == nullptr) break;
+    situation.operationStuck = situation.operationStuck || !operation->restorable();
+    situation.namesObject = situation.namesObject || operation->key != nullptr;
+  }
   const std::uint64_t login = group_.login.generation();
   const bool userLoggedIn = group_.login.user() == CKU_USER;
   situation.loggedIn = userLoggedIn;
@@ -245,29 +210,6 @@ Judgement Failover::judgeTry(GroupMember& member, Session& session, const Reques
     judgement.next = Next::NextMember;
   }
   return judgement;
-}
-
-Outcome Failover::sessionOn(Session& session, GroupMember& member, std::uint32_t epoch) {
-  MemberSession& own = session.members[member.index];
-  if (own.handle != CK_INVALID_HANDLE && own.epoch == epoch) [[likely]]
-    return {};
-  if (own.handle != CK_INVALID_HANDLE) discardSession(session, member);
-  const CK_FLAGS kind = session.readWrite() ? CKF_RW_SESSION : 0;
-  if (const auto pooled = member.sessions.borrow(epoch, kind)) {
-    own = *pooled;
-    return {};
-  }
-  CK_SESSION_HANDLE handle = CK_INVALID_HANDLE;
-  const Outcome opened = openSession(*member.token, kind, handle);
-  if (opened.rv == CKR_OK) own = {handle, epoch, kind};
-  return opened;
-}
-
-void Failover::discardSession(Session& session, GroupMember& member) {
-  MemberSession& own = session.members[member.index];
-  if (own.handle == CK_INVALID_HANDLE) return;
-  member.sessions.discard(own);
-  own = {};
 }
 
 }  // namespace p11ha::ha

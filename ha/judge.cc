@@ -13,21 +13,8 @@ constexpr unsigned kPoison = 2;
 
 Next afterLoss(const Situation& s) {
   if (s.outcome.fate == Fate::Unknown && s.unknownLosses + 1 >= kPoison) return Next::Poisoned;
-  if (s.operationPinned) return Next::OperationOver;
-  switch (s.row->replay) {
-    case Replay::Always:
-    case Replay::Idempotent:
-    case Replay::Create:
-      return Next::NextMember;
-    case Replay::Reinit:
-    case Replay::Journal:
-      return s.operationFed ? Next::OperationOver : Next::NextMember;
-    case Replay::Context:
-      return Next::OperationOver;
-    case Replay::Own:
-      break;
-  }
-  return Next::Answer;
+  if (s.operationStuck) return Next::OperationOver;
+  return s.replay == Replay::Own ? Next::Answer : Next::NextMember;
 }
 
 Judgement lost(const Situation& s, Loss loss) { return {afterLoss(s), loss}; }
@@ -50,8 +37,7 @@ Judgement judge(const Situation& s) {
     case RvClass::SessionGone:
       if (s.reboundBefore) return lost(s, Loss::Dropped);
       // The operation went with the session.
-      return s.operationFed || s.operationPinned ? Judgement{Next::OperationOver, Loss::None}
-                                                 : Judgement{Next::Rebind, Loss::None};
+      return s.operationStuck ? Judgement{Next::OperationOver, Loss::None} : Judgement{Next::Rebind, Loss::None};
     case RvClass::LookAgain:
       return s.namesObject && !s.resolvedBefore ? Judgement{Next::Resolve, Loss::None} : Judgement{};
     case RvClass::NotLoggedIn:

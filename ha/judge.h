@@ -12,13 +12,11 @@ namespace p11ha::ha {
 
 /// What one try met, and what was already done about this call.
 struct Situation {
-  const cryptoki::Function* row = nullptr;
+  cryptoki::Replay replay{};
   cryptoki::Outcome outcome;
-  /// The operation the call belongs to has taken input on the member that was lost, so its Init alone does not restore
-  /// it.
-  bool operationFed = false;
-  /// The operation can only live on the member that began it.
-  bool operationPinned = false;
+  /// The operation the call belongs to can only live on the member that began it, or took more than is kept to begin it
+  /// again.
+  bool operationStuck = false;
   /// A handle in the call is one of ours that the member should know.
   bool namesObject = false;
   /// The group is logged in as user, and this member took part.

@@ -24,8 +24,8 @@ std::optional<Call> translated(Group& group, Catalog& catalog, Call call, std::s
     call.set(cryptoki::function(call.fn).find(RoleKind::Mechanism)->word, sent->get());
   }
   for (const NamedObject& named : objects) {
-    if (named.object == nullptr) return std::nullopt;
-    const CK_OBJECT_HANDLE there = catalog.handleOn(named.object, member, epoch);
+    if (!named) return std::nullopt;
+    const CK_OBJECT_HANDLE there = catalog.handleOn(*named.object, member, epoch);
     if (there == CK_INVALID_HANDLE) return std::nullopt;
     call.set(named.word, there);
   }
@@ -147,7 +147,6 @@ CK_RV KeyManagement::destroy(Session& session, const Call& call) {
   // From here on nobody binds it any more: a copy made at this moment is removed by whoever made it.
   group_.objects.remove(object);
   std::erase(session.objects, object);
-  if (session.lastObject == object) session.lastObject.reset();
   destroyElsewhere(session, object, bit(request.answeredBy));
   return CKR_OK;
 }

@@ -11,18 +11,36 @@ using cryptoki::Fn;
 using cryptoki::makeCall;
 using cryptoki::Outcome;
 
-// A call in the member's control session; one found gone by it is reported.
-Outcome Login::onControl(GroupMember& member, std::uint32_t epoch, Call call) {
-  Outcome outcome;
-  {
-    ControlSession::Use control(member.control);
-    outcome = control.open(*member.token, epoch);
-    if (outcome.rv == CKR_OK) {
-      call.setSession(control.handle());
-      outcome = member.token->execute(call);
-    }
-  }
-  return outcome;
+namespace {
+
+std::string userNameOf(const Call& call) {
+  const cryptoki::Argument* name = cryptoki::function(call.fn).find(cryptoki::RoleKind::UserName);
+  if (name == nullptr || call.get<const char*>(name->word) == nullptr) return {};
+  return {call.get<const char*>(name->word), call.get<CK_ULONG>(name->word + 1U)};
+}
+
+}  // namespace
+
+// Does something in the member's control session.
+template <class F>
+Outcome Login::onControl(GroupMember& member, std::uint32_t epoch, F&& run) {
+  ControlSession::Use control(member.control);
+  const Outcome opened = control.open(*member.token, epoch);
+  return opened.rv == CKR_OK ? run(control.handle()) : opened;
+}
+
+Outcome Login::callOn(GroupMember& member, std::uint32_t epoch, Call call) {
+  return onControl(member, epoch, [&](CK_SESSION_HANDLE session) {
+    call.setSession(session);
+    return member.token->execute(call);
+  });
+}
+
+// A token is no Security Officer's as long as it has read-only sessions (PKCS #11 v3.0, 5.6.7): those that wait in the
+// pool are nobody's.
+void Login::closeReadOnly(GroupMember& member) {
+  for (const MemberSession& pooled : member.sessions.takeAll())
+    member.token->execute(makeCall<Fn::CloseSession>(pooled.handle));
 }
 
 CK_RV Login::login(const Call& call) {
@@ -42,7 +60,8 @@ CK_RV Login::login(const Call& call) {
     GroupMember& member = group_.member(static_cast<unsigned>(std::countr_zero(left)));
     tried |= bit(member.index);
     const std::uint32_t epoch = member.epoch.load(std::memory_order_acquire);
-    const Outcome outcome = onControl(member, epoch, call);
+    if (userType == CKU_SO) closeReadOnly(member);
+    const Outcome outcome = callOn(member, epoch, call);
     if (isLoss(outcome)) {
       // A connection lost inside C_Login: its recovery waits for the next one.
       group_.lose(member, epoch, Loss::LoginRefused, outcome.rv);
@@ -51,7 +70,7 @@ CK_RV Login::login(const Call& call) {
     if (outcome.rv != CKR_OK && outcome.rv != CKR_USER_ALREADY_LOGGED_IN) return outcome.rv;
     first = &member;
   }
-  group_.login.loggedIn(userType, call.get<const CK_UTF8CHAR*>(2), call.get<CK_ULONG>(3));
+  group_.login.loggedIn(userType, call.get<const CK_UTF8CHAR*>(2), call.get<CK_ULONG>(3), userNameOf(call));
   first->loginGeneration.store(group_.login.generation(), std::memory_order_release);
   // Before the others are asked: one of them that refuses now is not to be tried again at once.
   onLoginStarted_();
@@ -59,12 +78,9 @@ CK_RV Login::login(const Call& call) {
   for (GroupMember& member : group_.each(group_.view().synced & ~bit(first->index))) {
     const std::uint32_t epoch = member.epoch.load(std::memory_order_acquire);
     if (member.isSuspect()) continue;
-    Outcome outcome;
-    {
-      ControlSession::Use control(member.control);
-      outcome = control.open(*member.token, epoch);
-      if (outcome.rv == CKR_OK) outcome = logIn(group_, member, control.handle());
-    }
+    if (userType == CKU_SO) closeReadOnly(member);
+    const Outcome outcome =
+        onControl(member, epoch, [&](CK_SESSION_HANDLE session) { return logIn(group_, member, session); });
     if (outcome.rv != CKR_OK) group_.lose(member, epoch, Loss::LoginRefused, outcome.rv);
   }
   return CKR_OK;
@@ -83,12 +99,8 @@ CK_RV Login::logoutLocked() {
   for (GroupMember& member : group_.each(group_.view().synced)) {
     const std::uint32_t epoch = member.epoch.load(std::memory_order_acquire);
     if (member.isSuspect()) continue;
-    Outcome outcome;
-    {
-      ControlSession::Use control(member.control);
-      outcome = control.open(*member.token, epoch);
-      if (outcome.rv == CKR_OK) outcome = logIn(group_, member, control.handle());
-    }
+    const Outcome outcome =
+        onControl(member, epoch, [&](CK_SESSION_HANDLE session) { return logIn(group_, member, session); });
     group_.objects.forgetHidden(member.index);
     if (isLoss(outcome)) group_.lose(member, epoch, Loss::Dropped, outcome.rv);
   }
@@ -101,7 +113,7 @@ CK_RV Login::onAll(const Call& call, const std::function<void(GroupMember&, std:
   for (MemberMask left = group_.view().synced; left != 0; left &= left - 1) {
     GroupMember& member = group_.member(static_cast<unsigned>(std::countr_zero(left)));
     const std::uint32_t epoch = member.epoch.load(std::memory_order_acquire);
-    const Outcome outcome = onControl(member, epoch, call);
+    const Outcome outcome = callOn(member, epoch, call);
     if (outcome.rv == CKR_OK) {
       done.emplace_back(&member, epoch);
     } else if (isLoss(outcome)) {
@@ -121,17 +133,9 @@ CK_RV Login::setPin(const Call& call) {
   back.words[2] = call.words[4];
   back.words[3] = call.words[1];
   back.words[4] = call.words[2];
-  const CK_RV rv = onAll(call, [&](GroupMember& member, std::uint32_t epoch) { onControl(member, epoch, back); });
+  const CK_RV rv = onAll(call, [&](GroupMember& member, std::uint32_t epoch) { callOn(member, epoch, back); });
   // The cached PIN serves members that come back later.
-  const CK_USER_TYPE user = group_.login.user();
-  if (rv == CKR_OK && user != LoginState::kNobody) {
-    const std::uint64_t before = group_.login.generation();
-    group_.login.loggedIn(user, call.get<const CK_UTF8CHAR*>(3), call.get<CK_ULONG>(4));
-    for (GroupMember& member : group_.each(group_.view().synced)) {
-      std::uint64_t expected = before;
-      member.loginGeneration.compare_exchange_strong(expected, group_.login.generation());
-    }
-  }
+  if (rv == CKR_OK) group_.login.pinChanged(call.get<const CK_UTF8CHAR*>(3), call.get<CK_ULONG>(4));
   return rv;
 }
 

@@ -21,7 +21,10 @@ class Login {
   CK_RV initPin(const cryptoki::Call& call) P11HA_EXCLUDES(turn_);
 
  private:
-  cryptoki::Outcome onControl(GroupMember& member, std::uint32_t epoch, cryptoki::Call call);
+  template <class F>
+  cryptoki::Outcome onControl(GroupMember& member, std::uint32_t epoch, F&& run);
+  cryptoki::Outcome callOn(GroupMember& member, std::uint32_t epoch, cryptoki::Call call);
+  static void closeReadOnly(GroupMember& member);
   CK_RV onAll(const cryptoki::Call& call, const std::function<void(GroupMember&, std::uint32_t)>& undo);
   CK_RV logoutLocked() P11HA_REQUIRES(turn_);
 

@@ -4,6 +4,7 @@
 #include <atomic>
 #include <memory>
 #include <optional>
+#include <string>
 
 #include "base/mutex.h"
 #include "base/secure_bytes.h"
@@ -16,6 +17,7 @@ struct Credentials {
   CK_USER_TYPE userType = CKU_USER;
   bool pinGiven = true;  // false: protected authentication path, C_Login with a NULL PIN
   base::SecureBytes pin;
+  std::string userName;  // C_LoginUser's; empty: C_Login
   std::uint64_t generation = 0;
 };
 
@@ -29,7 +31,10 @@ class LoginState {
   /// kNobody, CKU_USER or CKU_SO.
   CK_USER_TYPE user() const { return user_.load(std::memory_order_acquire); }
 
-  void loggedIn(CK_USER_TYPE userType, const CK_UTF8CHAR* pin, CK_ULONG length) P11HA_EXCLUDES(mutex_);
+  void loggedIn(CK_USER_TYPE userType, const CK_UTF8CHAR* pin, CK_ULONG length, std::string userName = {})
+      P11HA_EXCLUDES(mutex_);
+  /// The same user's PIN is another now.
+  void pinChanged(const CK_UTF8CHAR* pin, CK_ULONG length) P11HA_EXCLUDES(mutex_);
   void loggedOut() P11HA_EXCLUDES(mutex_);
   std::optional<Credentials> credentials() const P11HA_EXCLUDES(mutex_);
 
@@ -39,6 +44,7 @@ class LoginState {
   mutable base::Mutex mutex_;
   bool pinGiven_ P11HA_GUARDED_BY(mutex_) = false;
   std::unique_ptr<base::SecretPage> pin_ P11HA_GUARDED_BY(mutex_);
+  std::string userName_ P11HA_GUARDED_BY(mutex_);
 };
 
 }  // namespace p11ha::ha

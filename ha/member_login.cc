@@ -33,8 +33,13 @@ Outcome logIn(Group& group, GroupMember& member, CK_SESSION_HANDLE session) {
   if (const Outcome may = mayBeGivenThePin(member, credentials->userType); may.rv != CKR_OK) return may;
   CK_UTF8CHAR empty = 0;
   CK_UTF8CHAR* pin = credentials->pin.empty() ? &empty : credentials->pin.data();
-  const Outcome in = member.token->execute(makeCall<Fn::Login>(
-      session, credentials->userType, credentials->pinGiven ? pin : nullptr, credentials->pin.size()));
+  if (!credentials->pinGiven) pin = nullptr;
+  auto* const name = reinterpret_cast<CK_UTF8CHAR*>(credentials->userName.data());
+  const Outcome in =
+      member.token->execute(credentials->userName.empty()
+                                ? makeCall<Fn::Login>(session, credentials->userType, pin, credentials->pin.size())
+                                : makeCall<Fn::LoginUser>(session, credentials->userType, pin, credentials->pin.size(),
+                                                          name, credentials->userName.size()));
   if (in.rv != CKR_OK && in.rv != CKR_USER_ALREADY_LOGGED_IN) return in;
   member.loginGeneration.store(credentials->generation, std::memory_order_release);
   return {};

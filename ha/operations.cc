@@ -1,51 +1,36 @@
 #include "ha/operations.h"
 
 #include "ha/mechanism_handles.h"
+#include "ha/operation_effect.h"
 
 namespace p11ha::ha {
 
+using cryptoki::Argument;
 using cryptoki::Call;
 using cryptoki::EffectKind;
+using cryptoki::Fn;
 using cryptoki::Function;
 using cryptoki::Op;
 using cryptoki::RoleKind;
 
-ObjectPtr findObject(Group& group, Session& session, CK_OBJECT_HANDLE handle) {
-  if (session.lastObject != nullptr && session.lastObject->handle() == handle && session.lastObject->alive()) {
-    return session.lastObject;
-  }
-  ObjectPtr object = group.objects.find(handle);
-  if (object != nullptr) session.lastObject = object;
-  return object;
-}
-
 NamedObjects::NamedObjects(Group& group, Session& session, const Call& call) {
-  for (const cryptoki::Argument& argument : cryptoki::function(call.fn).args()) {
-    if (cryptoki::isObjectHandle(argument.role)) {
-      objects_[count_++] = {argument.word, findObject(group, session, call.get<CK_OBJECT_HANDLE>(argument.word))};
-    }
+  for (const Argument& argument : cryptoki::function(call.fn).args()) {
+    if (!cryptoki::isObjectHandle(argument.role)) continue;
+    const auto handle = call.get<CK_OBJECT_HANDLE>(argument.word);
+    ObjectPtr& recent = session.recent[count_];
+    if (recent == nullptr || recent->handle() != handle || !recent->alive()) recent = group.objects.find(handle);
+    objects_[count_++] = {argument.word, &recent};
   }
 }
 
 CK_RV noteMechanism(const Call& call, cryptoki::OwnedMechanism& copy, const cryptoki::OwnedMechanism*& naming) {
-  const cryptoki::Argument* argument = cryptoki::function(call.fn).find(RoleKind::Mechanism);
+  const Argument* argument = cryptoki::function(call.fn).find(RoleKind::Mechanism);
   const auto* mechanism = argument == nullptr ? nullptr : call.get<const CK_MECHANISM*>(argument->word);
   if (mechanism == nullptr) return CKR_OK;
   if (const CK_RV rv = copy.assign(*mechanism); rv != CKR_OK) return rv;
   if (namesObjects(copy)) naming = &copy;
   return CKR_OK;
 }
-
-namespace {
-
-// Did the member keep the operation because it only told a length (PKCS #11 v3.0, 5.2)?
-bool toldLengthOnly(const Function& row, const Call& call, CK_RV rv) {
-  const cryptoki::Argument* output = row.find(RoleKind::OutBytes);
-  if (output == nullptr) return false;
-  return rv == CKR_BUFFER_TOO_SMALL || (rv == CKR_OK && call.get<CK_BYTE_PTR>(output->word) == nullptr);
-}
-
-}  // namespace
 
 CK_RV Operations::begin(Session& session, const Call& call) {
   const Function& row = cryptoki::function(call.fn);
@@ -54,7 +39,13 @@ CK_RV Operations::begin(Session& session, const Call& call) {
   const NamedObjects named(group_, session, call);
   Request request{call, named.all()};
   // A session's operations are together on one member, which then answers to what does not go together.
-  if (const Operation* active = session.anyActive()) request.preferred = active->member;
+  if (operation.active()) {
+    request.operations[0] = &operation;
+  } else if (operation.standing == Standing::Doubtful) {
+    request.follow(operation);
+  } else if (const Operation* active = session.anyActive()) {
+    request.follow(*active);
+  }
   if (mechanism == nullptr) {
     // v3.0: ends the operation; before, an error. The member knows which.
     const CK_RV rv = failover_.run(session, request);
@@ -62,65 +53,131 @@ CK_RV Operations::begin(Session& session, const Call& call) {
     return rv;
   }
   cryptoki::OwnedMechanism aside;
-  cryptoki::OwnedMechanism& noted = operation.active ? aside : operation.mechanism;
+  cryptoki::OwnedMechanism& noted = operation.active() ? aside : operation.mechanism;
   if (const CK_RV rv = noted.assign(*mechanism); rv != CKR_OK) return rv;
   // The member gets our copy, so that what it writes to it is noticed: such an operation cannot move.
   request.call.set(1, noted.get());
   if (namesObjects(noted)) request.mechanism = &noted;
-  const CK_RV rv = failover_.run(session, request);
+  CK_RV rv = failover_.run(session, request);
+  if (rv == CKR_OPERATION_ACTIVE && request.answeredBy != Request::kAnyMember && !session.anyOn(request.answeredBy)) {
+    // Not the application's: something was left in the session there.
+    failover_.closeSession(session, group_.member(request.answeredBy));
+    rv = failover_.run(session, request);
+  }
   if (rv != CKR_OK) return rv;
   noted.writeBack(*mechanism);
-  if (operation.active) operation.mechanism = std::move(aside);
-  operation.active = true;
-  operation.fed = false;
+  if (operation.active()) operation.mechanism = std::move(aside);
+  operation.end();
+  operation.standing = Standing::Active;
   operation.init = call.fn;
   operation.member = static_cast<std::uint8_t>(request.answeredBy);
   operation.epoch = request.answeredUnder;
-  operation.key = named.all().empty() ? nullptr : named.first();
+  if (!named.all().empty() && operation.key != named.first()) operation.key = named.first();
+  session.latest = row.effect.op;
   return CKR_OK;
 }
+
+namespace {
+
+// A dual-function call is a part of two operations.
+struct Continued {
+  Operation* operation = nullptr;
+  Op op = Op::None;
+};
+
+std::array<Continued, 2> continued(Session& session, const Function& row) P11HA_REQUIRES(session.mutex) {
+  std::array<Continued, 2> both{{{&session.operation(row.effect.op), row.effect.op}, {}}};
+  if (row.effect.kind == EffectKind::Dual) both[1] = {&session.operation(row.effect.second), row.effect.second};
+  return both;
+}
+
+bool hasOutput(Op op) { return op == Op::Encrypt || op == Op::Decrypt; }
+
+// The function that feeds an operation alone.
+Fn updateOf(Op op) {
+  for (std::size_t i = 0;; ++i) {
+    const auto fn = static_cast<Fn>(i);
+    const Function& row = cryptoki::function(fn);
+    if (row.effect.kind == EffectKind::Part && row.effect.op == op && row.find(RoleKind::InBytes) != nullptr) return fn;
+  }
+}
+
+}  // namespace
 
 CK_RV Operations::proceed(Session& session, const Call& call) {
   const Function& row = cryptoki::function(call.fn);
   const NamedObjects named(group_, session, call);
   Request request{call, named.all()};
-  Operation& operation = session.operation(row.effect.op);
-  if (operation.active) {
-    request.operation = &operation;
-  } else if (const Operation* other = session.anyActive()) {
-    request.preferred = other->member;
+  const auto both = continued(session, row);
+  std::size_t active = 0;
+  for (const Continued& each : both) {
+    if (each.operation == nullptr) break;
+    if (each.operation->active()) {
+      request.operations[active++] = each.operation;
+      if (row.effect.kind != EffectKind::Whole && hasOutput(each.op)) request.output = each.operation;
+    } else if (each.operation->standing == Standing::Doubtful) {
+      request.follow(*each.operation);
+    }
+  }
+  if (active == 0) {
+    if (const Operation* other = session.anyActive()) request.follow(*other);
+  } else if (const Argument* parameter = row.find(RoleKind::MessageParameter)) {
+    cryptoki::OwnedMechanism copy;
+    const CK_RV rv = copy.assignMessage(both[0].operation->mechanism.type(), call.get<void*>(parameter->word),
+                                        call.get<CK_ULONG>(parameter->word + 1U));
+    if (rv != CKR_OK) return rv;
+    // Another member could use a nonce again.
+    if (copy.pinned()) both[0].operation->pinned = true;
   }
   const CK_RV rv = failover_.run(session, request);
-  if (rv == CKR_OPERATION_NOT_INITIALIZED) operation.end();
-  switch (row.effect.kind) {
-    case EffectKind::Whole:
-    case EffectKind::Final:
-      // Whether the member ended it after bad arguments, it will say at the next Init.
-      if (!toldLengthOnly(row, call, rv) && rv != CKR_ARGUMENTS_BAD) operation.end();
-      break;
-    case EffectKind::Part:
-    case EffectKind::Message:
-    case EffectKind::Dual:
-      if (!toldLengthOnly(row, call, rv)) {
-        operation.fed = operation.active;
-        if (row.effect.kind == EffectKind::Dual) {
-          Operation& second = session.operation(row.effect.second);
-          second.fed = second.active;
-        }
-      }
-      break;
-    default:
-      break;
+  for (const Continued& each : both) {
+    if (each.operation == nullptr) break;
+    switch (consequence(call, rv)) {
+      case Consequence::None:
+        break;
+      case Consequence::Taken:
+        take(session, call, named, each.op);
+        break;
+      case Consequence::MessageOver:
+        if (each.operation->progress != nullptr) each.operation->endParts();
+        break;
+      case Consequence::Over:
+        each.operation->end();
+        break;
+      case Consequence::Doubtful:
+        if (each.operation->active()) each.operation->standing = Standing::Doubtful;
+        break;
+    }
   }
   return rv;
 }
 
+// Keeps what an operation was given for the member that may have to take it over.
+void Operations::take(Session& session, const Call& call, const NamedObjects& named, Op op) {
+  Operation& operation = session.operation(op);
+  if (!operation.active() || !operation.restorable()) return;
+  const Function& row = cryptoki::function(call.fn);
+  Journal& journal = operation.parts().journal;
+  const std::size_t limit = group_.policy.multipartJournal;
+  if (row.effect.kind != EffectKind::Dual) {
+    return journal.append(call, operation.mechanism.type(), named.all().empty() ? nullptr : named.first(), limit);
+  }
+  // Of decryption and digest or verification, the second is given what the first gives.
+  const bool fromOutput = row.effect.op == Op::Decrypt && op != Op::Decrypt;
+  const Argument& argument = *row.find(fromOutput ? RoleKind::OutBytes : RoleKind::InBytes);
+  const auto* bytes = call.get<const std::uint8_t*>(argument.word);
+  const CK_ULONG length =
+      fromOutput ? *call.get<const CK_ULONG*>(argument.word + 1U) : call.get<CK_ULONG>(argument.word + 1U);
+  journal.append(updateOf(op), {bytes, length}, limit);
+}
+
 CK_RV Operations::cancel(Session& session, const Call& call) {
   Request request{call, {}};
-  if (const Operation* active = session.anyActive()) request.preferred = active->member;
+  if (const Operation* active = session.anyActive()) request.follow(*active);
   const CK_RV rv = failover_.run(session, request);
   if (rv != CKR_OK) return rv;
   static constexpr std::pair<CK_FLAGS, Op> kFlags[] = {
+      {CKF_FIND_OBJECTS, Op::Find},
       {CKF_ENCRYPT, Op::Encrypt},
       {CKF_DECRYPT, Op::Decrypt},
       {CKF_DIGEST, Op::Digest},
@@ -137,28 +194,23 @@ CK_RV Operations::cancel(Session& session, const Call& call) {
   for (const auto& [flag, op] : kFlags) {
     if ((flags & flag) != 0) session.operation(op).end();
   }
-  if ((flags & CKF_FIND_OBJECTS) != 0) session.search = {};
   return CKR_OK;
 }
 
 CK_RV Operations::authenticate(Session& session, const Call& call) {
-  Operation* const active = session.anyActive();
-  if (active == nullptr) return once(session, call);
-  GroupMember& member = group_.member(active->member);
-  const std::uint32_t epoch = member.epoch.load(std::memory_order_acquire);
-  const cryptoki::Outcome outcome = epoch == active->epoch && !member.isSuspect()
-                                        ? failover_.callOn(member, epoch, session, call)
-                                        : cryptoki::Outcome{CKR_DEVICE_ERROR};
-  if (!isLoss(outcome)) return outcome.rv;
-  // The operation is gone with its member, and the PIN is for nobody else.
-  active->end();
-  return CKR_DEVICE_ERROR;
+  Operation& operation = session.operation(session.latest);
+  if (!operation.active()) return once(session, call);
+  Request request{call, {}};
+  request.operations[0] = &operation;
+  request.replay = cryptoki::Replay::Context;
+  const CK_RV rv = failover_.run(session, request);
+  if (rv == CKR_OK && operation.active()) operation.authentication = std::make_unique<ContextLogin>(call);
+  return rv;
 }
 
 CK_RV Operations::once(Session& session, const Call& call) {
   const NamedObjects named(group_, session, call);
   Request request{call, named.all()};
-  if (const Operation* active = session.anyActive()) request.preferred = active->member;
   cryptoki::OwnedMechanism mechanism;
   if (const CK_RV rv = noteMechanism(call, mechanism, request.mechanism); rv != CKR_OK) return rv;
   return failover_.run(session, request);

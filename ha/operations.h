@@ -7,21 +7,19 @@
 
 namespace p11ha::ha {
 
-/// The objects that a call names, from its handles.
+/// The objects that a call names, from its handles; they stay in the session (Session::recent).
 class NamedObjects {
  public:
   NamedObjects(Group& group, Session& session, const cryptoki::Call& call) P11HA_REQUIRES(session.mutex);
 
   std::span<const NamedObject> all() const { return {objects_.data(), count_}; }
-  const ObjectPtr& first() const { return objects_[0].object; }
+  /// Only if the call names one.
+  const ObjectPtr& first() const { return *objects_[0].object; }
 
  private:
   std::array<NamedObject, 2> objects_;
   std::size_t count_ = 0;
 };
-
-/// The object of a virtual handle, null if there is none; spares the table where the session used it last.
-ObjectPtr findObject(Group& group, Session& session, CK_OBJECT_HANDLE handle) P11HA_REQUIRES(session.mutex);
 
 /// Copies the call's mechanism, if it has one, and lets `naming` point to the copy if its parameter names objects.
 /// CKR_MECHANISM_PARAM_INVALID: the parameter is not understood, so that handles in it could go to the wrong key.
@@ -39,12 +37,16 @@ class Operations {
   CK_RV proceed(Session& session, const cryptoki::Call& call) P11HA_REQUIRES(session.mutex);
   /// C_SessionCancel (PKCS #11 v3.0, 5.6.10).
   CK_RV cancel(Session& session, const cryptoki::Call& call) P11HA_REQUIRES(session.mutex);
-  /// C_Login(CKU_CONTEXT_SPECIFIC): for the operation that is active, on its member and nowhere else.
+  /// C_Login(CKU_CONTEXT_SPECIFIC), or C_LoginUser likewise: for the operation that was begun last, on its member; kept
+  /// to be given again after its Init.
   CK_RV authenticate(Session& session, const cryptoki::Call& call) P11HA_REQUIRES(session.mutex);
-  /// A call that stands alone: attributes, random, wrap.
+  /// A call that stands alone: attributes, random, wrap. Whatever the session has active elsewhere is no matter.
   CK_RV once(Session& session, const cryptoki::Call& call) P11HA_REQUIRES(session.mutex);
 
  private:
+  void take(Session& session, const cryptoki::Call& call, const NamedObjects& named, cryptoki::Op op)
+      P11HA_REQUIRES(session.mutex);
+
   Group& group_;
   Failover& failover_;
 };

@@ -38,6 +38,7 @@ struct GroupPolicy {
   bool failoverOnDeactivation = true;  // failover_on_deactivation
   CloningPolicy cloning = CloningPolicy::Domain;
   UnreplicatedKeys unreplicated = UnreplicatedKeys::Allow;
+  std::size_t multipartJournal = 1'048'576;  // bytes that an operation's inputs may be kept in
   std::chrono::milliseconds callDeadline{20'000};
   std::chrono::milliseconds keyGenerationDeadline{2'700'000};
 };

@@ -11,7 +11,9 @@ using cryptoki::makeCall;
 using cryptoki::Outcome;
 
 CK_RV Searches::begin(Session& session, const Call& call) {
-  if (session.search.active) return CKR_OPERATION_ACTIVE;
+  Operation& find = session.operation(cryptoki::Op::Find);
+  if (find.active()) return CKR_OPERATION_ACTIVE;
+  if (const CK_RV rv = admitted(session, call); rv != CKR_OK) return rv;
   std::vector<CK_OBJECT_HANDLE> found;
   GroupMember* member = nullptr;
   if (const CK_RV rv = ask(session, call, found, member); rv != CKR_OK) return rv;
@@ -28,8 +30,29 @@ CK_RV Searches::begin(Session& session, const Call& call) {
       session.search.found.push_back(object->handle());
   }
   addOnlyElsewhere(session, call, *member);
-  session.search.active = true;
+  // It stays open on the member, which then answers to what does not go together with it.
+  find.standing = Standing::Active;
+  find.member = static_cast<std::uint8_t>(member->index);
+  find.epoch = session.members[member->index].epoch;
   return CKR_OK;
+}
+
+// An operation may be in the way of a search: its member says so.
+CK_RV Searches::admitted(Session& session, const Call& init) {
+  const Operation* active = session.anyActive();
+  if (active == nullptr || active->epoch == 0) return CKR_OK;
+  GroupMember& member = group_.member(active->member);
+  const std::uint32_t epoch = active->epoch;
+  if (member.isSuspect() || member.epoch.load(std::memory_order_acquire) != epoch) return CKR_OK;
+  const Outcome outcome = failover_.callOn(member, epoch, session, init);
+  if (outcome.rv == CKR_OK) return close(session, member, epoch);
+  return isLoss(outcome) ? CKR_OK : outcome.rv;
+}
+
+CK_RV Searches::close(Session& session, GroupMember& member, std::uint32_t epoch) {
+  const Outcome outcome =
+      failover_.callOn(member, epoch, session, makeCall<Fn::FindObjectsFinal>(CK_SESSION_HANDLE{0}));
+  return isLoss(outcome) ? CKR_OK : outcome.rv;
 }
 
 CK_RV Searches::ask(Session& session, const Call& init, std::vector<CK_OBJECT_HANDLE>& found, GroupMember*& member) {
@@ -40,7 +63,11 @@ CK_RV Searches::ask(Session& session, const Call& init, std::vector<CK_OBJECT_HA
     member = &group_.member(request.answeredBy);
     found.clear();
     const CK_RV rv = drain(session, *member, request.answeredUnder, found);
-    if (rv == CKR_OK || !member->isSuspect()) return rv;
+    if (rv == CKR_OK) return rv;
+    if (!member->isSuspect()) {
+      close(session, *member, request.answeredUnder);
+      return rv;
+    }
   }
   return CKR_DEVICE_ERROR;
 }
@@ -56,9 +83,8 @@ CK_RV Searches::drain(Session& session, GroupMember& member, std::uint32_t epoch
         member, epoch, session, makeCall<Fn::FindObjects>(CK_SESSION_HANDLE{0}, &found[before], kBatch, &count));
     found.resize(before + (outcome.rv == CKR_OK ? std::min(count, kBatch) : 0));
     if (outcome.rv != CKR_OK) return outcome.rv;
-    if (count == 0) break;
+    if (count == 0) return CKR_OK;
   }
-  return failover_.callOn(member, epoch, session, makeCall<Fn::FindObjectsFinal>(CK_SESSION_HANDLE{0})).rv;
 }
 
 void Searches::addOnlyElsewhere(Session& session, const Call& init, const GroupMember& asked) {
@@ -73,7 +99,9 @@ void Searches::addOnlyElsewhere(Session& session, const Call& init, const GroupM
     const std::uint32_t epoch = member.epoch.load(std::memory_order_acquire);
     std::vector<CK_OBJECT_HANDLE> there;
     if (failover_.callOn(member, epoch, session, init).rv != CKR_OK) continue;
-    if (drain(session, member, epoch, there) != CKR_OK) continue;
+    const bool whole = drain(session, member, epoch, there) == CKR_OK;
+    close(session, member, epoch);
+    if (!whole) continue;
     for (const CK_OBJECT_HANDLE handle : there) {
       const ObjectPtr object = group_.objects.findAt(member.index, handle);
       if (object != nullptr && wanted.erase(object->handle()) != 0) session.search.found.push_back(object->handle());
@@ -85,8 +113,8 @@ CK_RV Searches::next(Session& session, const Call& call) {
   auto* const out = call.get<CK_OBJECT_HANDLE*>(1);
   auto* const count = call.get<CK_ULONG*>(3);
   Search& search = session.search;
-  if (!search.active) return CKR_OPERATION_NOT_INITIALIZED;
   if (count == nullptr || out == nullptr) return CKR_ARGUMENTS_BAD;
+  if (!session.operation(cryptoki::Op::Find).active()) return CKR_OPERATION_NOT_INITIALIZED;
   const std::size_t some = std::min<std::size_t>(call.get<CK_ULONG>(2), search.found.size() - search.next);
   std::copy_n(search.found.begin() + static_cast<std::ptrdiff_t>(search.next), some, out);
   search.next += some;
@@ -95,8 +123,15 @@ CK_RV Searches::next(Session& session, const Call& call) {
 }
 
 CK_RV Searches::end(Session& session) {
-  if (!session.search.active) return CKR_OPERATION_NOT_INITIALIZED;
+  Operation& find = session.operation(cryptoki::Op::Find);
+  if (!find.active()) return CKR_OPERATION_NOT_INITIALIZED;
+  GroupMember& member = group_.member(find.member);
+  const bool open = find.isOn(member.index, member.epoch.load(std::memory_order_acquire)) && !member.isSuspect();
+  const std::uint32_t epoch = find.epoch;
+  find.end();
   session.search = {};
+  // What the application was told stands, whatever the member says to this.
+  if (open) close(session, member, epoch);
   return CKR_OK;
 }
 

@@ -1,12 +1,34 @@
 #include "ha/session.h"
 
+#include <algorithm>
+
 namespace p11ha::ha {
 
 Operation* Session::anyActive() {
+  const auto found =
+      std::find_if(operations.begin(), operations.end(), [](const Operation& operation) { return operation.active(); });
+  return found == operations.end() ? nullptr : &*found;
+}
+
+bool Session::anyOn(unsigned member) const {
+  return std::any_of(operations.begin(), operations.end(), [member](const Operation& operation) {
+    return operation.standing != Standing::Idle && operation.epoch != 0 && operation.member == member;
+  });
+}
+
+bool Session::allRestorableOn(unsigned member) const {
+  return std::all_of(operations.begin(), operations.end(), [member](const Operation& operation) {
+    return operation.standing != Standing::Active || operation.epoch == 0 || operation.member != member ||
+           operation.restorable();
+  });
+}
+
+void Session::displace(unsigned member) {
   for (Operation& operation : operations) {
-    if (operation.active) return &operation;
+    if (operation.member != member) continue;
+    operation.epoch = 0;
+    if (operation.standing == Standing::Doubtful) operation.end();
   }
-  return nullptr;
 }
 
 SessionTable::~SessionTable() {
@@ -77,10 +99,11 @@ void SessionTable::cleanUpIfFree(Session& session) {
       for (Operation& operation : session.operations) {
         operation.end();
         operation.mechanism.clear();
+        operation.key.reset();
       }
       session.search = {};
       session.objects.clear();
-      session.lastObject.reset();
+      session.recent = {};
       session.owner.store(nullptr, std::memory_order_relaxed);
     }
     const std::uint32_t index = session.index_;

@@ -8,9 +8,8 @@
 #include <vector>
 
 #include "base/mutex.h"
-#include "base/secure_bytes.h"
-#include "cryptoki/owned_mechanism.h"
 #include "ha/group.h"
+#include "ha/operation.h"
 
 namespace p11ha::ha {
 
@@ -24,26 +23,8 @@ class SessionOwner {
   virtual void closing(Session& session) = 0;
 };
 
-/// An operation of a session: what it takes to begin it again on another member.
-struct Operation {
-  bool active = false;
-  bool fed = false;  // took input: its Init alone does not restore it
-  std::uint8_t member = 0;
-  std::uint32_t epoch = 0;
-  cryptoki::Fn init{};
-  cryptoki::OwnedMechanism mechanism;
-  ObjectPtr key;
-
-  void end() {
-    active = false;
-    fed = false;
-    key.reset();
-  }
-};
-
-/// A search: answered whole when it began.
+/// What a search found: all of it is known when it begins. That it goes on is Op::Find's standing.
 struct Search {
-  bool active = false;
   std::vector<CK_OBJECT_HANDLE> found;
   std::size_t next = 0;
 };
@@ -76,14 +57,24 @@ class Session {
   CK_NOTIFY notify P11HA_GUARDED_BY(mutex) = nullptr;
   std::array<MemberSession, kMaxMembers> members P11HA_GUARDED_BY(mutex);
   std::array<Operation, cryptoki::kOpCount> operations P11HA_GUARDED_BY(mutex);
+  cryptoki::Op latest P11HA_GUARDED_BY(mutex) = cryptoki::Op::None;  // begun last
   Search search P11HA_GUARDED_BY(mutex);
   std::vector<ObjectPtr> objects P11HA_GUARDED_BY(mutex);  // session objects made here
-  ObjectPtr lastObject P11HA_GUARDED_BY(mutex);  // spares the table's lock where one key is used again and again
-  unsigned turn P11HA_GUARDED_BY(mutex) = 0;     // whose turn it is among equally busy members
+  /// The objects that the last call named, by their place in it: spares the table's lock where one key is used again
+  /// and again.
+  std::array<ObjectPtr, 2> recent P11HA_GUARDED_BY(mutex);
+  /// Whose turn it is among equally busy members, for each kind of operation.
+  std::array<std::uint8_t, cryptoki::kOpCount> turns P11HA_GUARDED_BY(mutex){};
 
   Operation& operation(cryptoki::Op op) P11HA_REQUIRES(mutex) { return operations[static_cast<std::size_t>(op)]; }
   /// Any operation that is active, so that others begin on its member; nullptr if none is.
   Operation* anyActive() P11HA_REQUIRES(mutex);
+  /// Could an operation, active or doubtful, be in the session on that member?
+  bool anyOn(unsigned member) const P11HA_REQUIRES(mutex);
+  /// Can all that are there be begun again elsewhere?
+  bool allRestorableOn(unsigned member) const P11HA_REQUIRES(mutex);
+  /// The session on that member is gone, and what was active in it has no place now.
+  void displace(unsigned member) P11HA_REQUIRES(mutex);
   /// Which of the table's sessions it is.
   unsigned ordinal() const { return index_; }
   bool readWrite() const { return (flags.load(std::memory_order_relaxed) & CKF_RW_SESSION) != 0; }

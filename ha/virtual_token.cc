@@ -23,6 +23,7 @@ VirtualToken::VirtualToken(CK_SLOT_ID slot, Face face, GroupPolicy policy, std::
       cloner_(group_),
       failover_(group_, catalog_),
       operations_(group_, failover_),
+      states_(group_, failover_),
       keys_(group_, catalog_, cloner_, failover_),
       generation_(group_, catalog_, cloner_, failover_, keys_),
       searches_(group_, catalog_, failover_),
@@ -103,7 +104,8 @@ CK_RV VirtualToken::own(Session& session, const Call& call) {
   switch (call.fn) {
     case Fn::GetSessionInfo:
       return sessionInfo(session, call.get<CK_SESSION_INFO*>(1));
-    case Fn::Login: {
+    case Fn::Login:
+    case Fn::LoginUser: {
       if (call.get<CK_USER_TYPE>(1) == CKU_CONTEXT_SPECIFIC) return operations_.authenticate(session, call);
       if (call.get<CK_USER_TYPE>(1) == CKU_SO && sessions_.count(*this).readWrite != sessions_.count(*this).all) {
         return CKR_SESSION_READ_ONLY_EXISTS;
@@ -113,7 +115,7 @@ CK_RV VirtualToken::own(Session& session, const Call& call) {
       return rv;
     }
     case Fn::Logout:
-      session.lastObject.reset();
+      session.recent = {};
       return login_.logout();
     case Fn::SetPIN:
       return session.readWrite() ? login_.setPin(call) : CKR_SESSION_READ_ONLY;
@@ -124,8 +126,13 @@ CK_RV VirtualToken::own(Session& session, const Call& call) {
     case Fn::GetFunctionStatus:
     case Fn::CancelFunction:
       return CKR_FUNCTION_NOT_PARALLEL;
+    case Fn::GetOperationState:
+      return states_.get(session, call);
+    case Fn::SetOperationState: {
+      const NamedObjects keys(group_, session, call);
+      return states_.set(session, call, keys.all());
+    }
     default:
-      // The state of an operation and C_LoginUser belong to one member only.
       return CKR_FUNCTION_NOT_SUPPORTED;
   }
 }
@@ -193,7 +200,7 @@ CK_RV VirtualToken::openSession(const Call& call) {
     fresh.notify = call.get<CK_NOTIFY>(3);
     fresh.members.fill({});
     // Sessions begin their turns at different members, so that short-lived ones are spread too.
-    fresh.turn = fresh.ordinal();
+    fresh.turns.fill(static_cast<std::uint8_t>(fresh.ordinal() % kMaxMembers));
   });
   if (session == nullptr) return CKR_SESSION_COUNT;
   *answer = session->handle.load(std::memory_order_relaxed);
@@ -208,13 +215,12 @@ CK_RV VirtualToken::closeSession(CK_SESSION_HANDLE handle) {
 
 void VirtualToken::closing(Session& session) P11HA_NO_THREAD_SAFETY_ANALYSIS {
   keys_.endSessionObjects(session);
-  const bool idle = session.anyActive() == nullptr;
   for (const auto& member : group_.members) {
     MemberSession& held = session.members[member->index];
     if (held.handle == CK_INVALID_HANDLE) continue;
     if (held.epoch != member->epoch.load(std::memory_order_acquire) || member->isSuspect()) {
       member->sessions.discard(held);
-    } else if (!idle || !member->sessions.giveBack(held)) {
+    } else if (session.anyOn(member->index) || !member->sessions.giveBack(held)) {
       member->token->execute(makeCall<Fn::CloseSession>(held.handle));
     }
     held = {};

@@ -7,6 +7,7 @@
 #include "ha/key_generation.h"
 #include "ha/login.h"
 #include "ha/management.h"
+#include "ha/operation_state.h"
 #include "ha/searches.h"
 
 namespace p11ha::ha {
@@ -77,6 +78,7 @@ class VirtualToken final : public SessionOwner {
   Cloner cloner_;
   Failover failover_;
   Operations operations_;
+  OperationStates states_;
   KeyManagement keys_;
   KeyGeneration generation_;
   Searches searches_;

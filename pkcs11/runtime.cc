@@ -34,17 +34,12 @@ Runtime::Runtime(const config::Settings& settings)
       silent_(clock_),
       composition_(compose::compose(settings)) {
   for (const std::string& line : composition_.complaints) complain(line);
-  if (!settings.ha.haOnly) {
-    // Members come first, groups after.
-    for (const auto& member : composition_.tokens) {
-      ha::GroupPolicy policy;
-      policy.label = policy.serial = member->serial();
-      policy.synchronize = false;
-      policy.recovery = {settings.ha.reconnectAttempts, settings.ha.autoReconnectInterval};
-      policy.callDeadline = settings.tuning.callDeadline;
-      policy.keyGenerationDeadline = settings.tuning.keyGenCallDeadline;
-      add(ha::Face::Member, std::move(policy), {{member, false}}, silent_);
-    }
+  // Members come first, groups after.
+  for (const auto& member : composition_.memberSlots) {
+    ha::GroupPolicy policy = compose::basePolicy(settings);
+    policy.label = policy.serial = member->serial();
+    policy.synchronize = false;
+    add(ha::Face::Member, std::move(policy), {{member, false}}, silent_);
   }
   for (compose::GroupPlan& group : composition_.groups) add(ha::Face::Group, group.policy, group.members, log_);
   for (const Managed& managed : tokens_) managed.token->start();

@@ -37,7 +37,7 @@ constexpr Health kDead{false, false, false, {CKR_DEVICE_ERROR, Fate::Answered}};
 
 Situation situation(Fn fn, CK_RV rv, Fate fate = Fate::Answered) {
   Situation s;
-  s.row = &cryptoki::function(fn);
+  s.replay = cryptoki::function(fn).replay;
   s.outcome = {rv, fate};
   return s;
 }
@@ -48,30 +48,29 @@ constexpr Judgement dropped(Next next) { return {next, Loss::Dropped}; }
 struct LossRow {
   Fn fn;
   Replay replay;
-  Next fresh;  // no input taken yet
-  Next fed;
-  Next pinned;
+  Next fresh;
+  Next stuck;  // of an operation that cannot be begun again
 };
 
 // DESIGN.md, "What a member answers, and what is retried": after NotSent, Unknown or gone.
 constexpr LossRow kLosses[] = {
-    {Fn::SignInit, Replay::Always, Next::NextMember, Next::NextMember, Next::OperationOver},
-    {Fn::GetAttributeValue, Replay::Always, Next::NextMember, Next::NextMember, Next::OperationOver},
-    {Fn::GenerateRandom, Replay::Always, Next::NextMember, Next::NextMember, Next::OperationOver},
-    {Fn::WrapKey, Replay::Always, Next::NextMember, Next::NextMember, Next::OperationOver},
-    {Fn::FindObjectsInit, Replay::Always, Next::NextMember, Next::NextMember, Next::OperationOver},
-    {Fn::Sign, Replay::Reinit, Next::NextMember, Next::OperationOver, Next::OperationOver},
-    {Fn::Verify, Replay::Reinit, Next::NextMember, Next::OperationOver, Next::OperationOver},
-    {Fn::Decrypt, Replay::Reinit, Next::NextMember, Next::OperationOver, Next::OperationOver},
-    {Fn::SignUpdate, Replay::Journal, Next::NextMember, Next::OperationOver, Next::OperationOver},
-    {Fn::SignFinal, Replay::Journal, Next::NextMember, Next::OperationOver, Next::OperationOver},
-    {Fn::DigestKey, Replay::Journal, Next::NextMember, Next::OperationOver, Next::OperationOver},
-    {Fn::DestroyObject, Replay::Idempotent, Next::NextMember, Next::NextMember, Next::OperationOver},
-    {Fn::SetAttributeValue, Replay::Idempotent, Next::NextMember, Next::NextMember, Next::OperationOver},
-    {Fn::GenerateKey, Replay::Create, Next::NextMember, Next::NextMember, Next::OperationOver},
-    {Fn::CreateObject, Replay::Create, Next::NextMember, Next::NextMember, Next::OperationOver},
-    {Fn::UnwrapKey, Replay::Create, Next::NextMember, Next::NextMember, Next::OperationOver},
-    {Fn::Login, Replay::Own, Next::Answer, Next::Answer, Next::OperationOver},
+    {Fn::SignInit, Replay::Always, Next::NextMember, Next::OperationOver},
+    {Fn::GetAttributeValue, Replay::Always, Next::NextMember, Next::OperationOver},
+    {Fn::GenerateRandom, Replay::Always, Next::NextMember, Next::OperationOver},
+    {Fn::WrapKey, Replay::Always, Next::NextMember, Next::OperationOver},
+    {Fn::FindObjectsInit, Replay::Always, Next::NextMember, Next::OperationOver},
+    {Fn::Sign, Replay::Reinit, Next::NextMember, Next::OperationOver},
+    {Fn::Verify, Replay::Reinit, Next::NextMember, Next::OperationOver},
+    {Fn::Decrypt, Replay::Reinit, Next::NextMember, Next::OperationOver},
+    {Fn::SignUpdate, Replay::Journal, Next::NextMember, Next::OperationOver},
+    {Fn::SignFinal, Replay::Journal, Next::NextMember, Next::OperationOver},
+    {Fn::DigestKey, Replay::Journal, Next::NextMember, Next::OperationOver},
+    {Fn::DestroyObject, Replay::Idempotent, Next::NextMember, Next::OperationOver},
+    {Fn::SetAttributeValue, Replay::Idempotent, Next::NextMember, Next::OperationOver},
+    {Fn::GenerateKey, Replay::Create, Next::NextMember, Next::OperationOver},
+    {Fn::CreateObject, Replay::Create, Next::NextMember, Next::OperationOver},
+    {Fn::UnwrapKey, Replay::Create, Next::NextMember, Next::OperationOver},
+    {Fn::Login, Replay::Own, Next::Answer, Next::OperationOver},
 };
 
 TEST(Judge, ALostMemberIsDroppedAndTheCallGoesOnAsItsClassAllows) {
@@ -83,10 +82,8 @@ TEST(Judge, ALostMemberIsDroppedAndTheCallGoesOnAsItsClassAllows) {
     for (const Outcome& outcome : losses) {
       Situation s = situation(row.fn, outcome.rv, outcome.fate);
       EXPECT_EQ(judge(s), dropped(row.fresh)) << outcome.rv;
-      s.operationFed = true;
-      EXPECT_EQ(judge(s), dropped(row.fed)) << outcome.rv;
-      s.operationPinned = true;
-      EXPECT_EQ(judge(s), dropped(row.pinned)) << outcome.rv;
+      s.operationStuck = true;
+      EXPECT_EQ(judge(s), dropped(row.stuck)) << outcome.rv;
       EXPECT_TRUE(isLoss(outcome));
     }
   }
@@ -105,7 +102,7 @@ TEST(Judge, TheApplicationsAnswersAreTheApplications) {
   for (const Fn fn : kEach) {
     for (const CK_RV rv : kApplication) {
       Situation s = situation(fn, rv);
-      s.loggedIn = s.namesObject = s.operationFed = s.operationPinned = s.loginMissed = true;
+      s.loggedIn = s.namesObject = s.operationStuck = s.loginMissed = true;
       EXPECT_EQ(judge(s), kAnswer) << rv;
       EXPECT_FALSE(isLoss(s.outcome));
     }
@@ -138,8 +135,8 @@ TEST(Judge, ADoubtfulAnswerOfADeadMemberIsALoss) {
       Situation s = situation(row.fn, rv);
       s.health = kDead;
       EXPECT_EQ(judge(s), dropped(row.fresh)) << rv;
-      s.operationFed = true;
-      EXPECT_EQ(judge(s), dropped(row.fed)) << rv;
+      s.operationStuck = true;
+      EXPECT_EQ(judge(s), dropped(row.stuck)) << rv;
     }
   }
 }
@@ -156,12 +153,18 @@ TEST(Judge, ALostSessionIsOpenedOnceMoreOnTheSameMember) {
   }
 }
 
-TEST(Judge, AnOperationThatTookInputIsOverWithItsSession) {
-  for (const auto member : {&Situation::operationFed, &Situation::operationPinned}) {
-    Situation s = situation(Fn::SignFinal, CKR_SESSION_HANDLE_INVALID);
-    s.*member = true;
-    EXPECT_EQ(judge(s), (Judgement{Next::OperationOver, Loss::None}));
-  }
+TEST(Judge, AnOperationThatCannotBeBegunAgainIsOverWithItsSession) {
+  Situation s = situation(Fn::SignFinal, CKR_SESSION_HANDLE_INVALID);
+  s.operationStuck = true;
+  EXPECT_EQ(judge(s), (Judgement{Next::OperationOver, Loss::None}));
+}
+
+TEST(Judge, AContextLoginFollowsItsOperation) {
+  Situation s = situation(Fn::Login, CKR_DEVICE_ERROR);
+  s.replay = Replay::Context;
+  EXPECT_EQ(judge(s), dropped(Next::NextMember));
+  s.operationStuck = true;
+  EXPECT_EQ(judge(s), dropped(Next::OperationOver));
 }
 
 TEST(Judge, AnUnknownHandleOfOursIsResolvedOnce) {
@@ -218,14 +221,6 @@ TEST(Judge, OnlyUnknownFatesPoison) {
     s.unknownLosses = 1;
     EXPECT_EQ(judge(s), dropped(Next::NextMember));
   }
-}
-
-TEST(Judge, AContextSpecificLoginEndsWithItsMember) {
-  cryptoki::Function row = cryptoki::function(Fn::Login);
-  row.replay = Replay::Context;
-  Situation s = situation(Fn::Login, CKR_DEVICE_ERROR);
-  s.row = &row;
-  EXPECT_EQ(judge(s), dropped(Next::OperationOver));
 }
 
 }  // namespace

@@ -86,16 +86,17 @@ TEST(SessionTable, ASessionClosedWhileLockedIsCleanedByItsHolder) {
 // Of a session that SessionTable::lock() has locked, which the analysis cannot see.
 void fill(Session& session, const ObjectPtr& object) P11HA_NO_THREAD_SAFETY_ANALYSIS {
   Operation& operation = session.operation(cryptoki::Op::Sign);
-  operation.active = true;
+  operation.standing = Standing::Active;
   operation.key = object;
   EXPECT_EQ(session.anyActive(), &operation);
-  session.lastObject = object;
+  session.recent[0] = object;
   session.objects.push_back(object);
-  session.search.active = true;
+  session.search.found.push_back(1);
 }
 
 bool isClean(Session& session) P11HA_NO_THREAD_SAFETY_ANALYSIS {
-  return session.anyActive() == nullptr && !session.search.active && session.objects.empty() && !session.lastObject;
+  return session.anyActive() == nullptr && session.search.found.empty() && session.objects.empty() &&
+         !session.recent[0];
 }
 
 TEST(SessionTable, WhatASessionHeldIsLetGo) {

@@ -1,0 +1,68 @@
+#include "ha/member_calls.h"
+
+#include <utility>
+
+namespace p11ha::ha {
+
+using cryptoki::Call;
+using cryptoki::Fn;
+using cryptoki::makeCall;
+using cryptoki::Outcome;
+
+Outcome MemberCalls::execute(GroupMember& member, std::uint32_t epoch, Session& session, const Call& call) {
+  RunningCall& running = session.running;
+  running.member.store(static_cast<std::uint8_t>(member.index), std::memory_order_relaxed);
+  running.epoch.store(epoch, std::memory_order_relaxed);
+  running.fn.store(call.fn, std::memory_order_relaxed);
+  running.since.store(group_.coarseNow(), std::memory_order_release);
+  member.outstanding.fetch_add(1, std::memory_order_relaxed);
+  const Outcome outcome = member.token->execute(call);
+  member.outstanding.fetch_sub(1, std::memory_order_relaxed);
+  running.since.store(0, std::memory_order_release);
+  return outcome;
+}
+
+Outcome MemberCalls::callOn(GroupMember& member, std::uint32_t epoch, Session& session, Call call) {
+  Outcome outcome = sessionOn(session, member, epoch);
+  if (outcome.rv == CKR_OK) {
+    call.setSession(session.members[member.index].handle);
+    outcome = execute(member, epoch, session, call);
+  }
+  if (isLoss(outcome)) {
+    discardSession(session, member);
+    group_.lose(member, epoch, Loss::Dropped, outcome.rv);
+  }
+  return outcome;
+}
+
+Outcome MemberCalls::sessionOn(Session& session, GroupMember& member, std::uint32_t epoch) {
+  MemberSession& own = session.members[member.index];
+  if (own.handle != CK_INVALID_HANDLE && own.epoch == epoch) [[likely]]
+    return {};
+  if (own.handle != CK_INVALID_HANDLE) discardSession(session, member);
+  const CK_FLAGS kind = session.readWrite() ? CKF_RW_SESSION : 0;
+  if (const auto pooled = member.sessions.borrow(epoch, kind)) {
+    own = *pooled;
+    return {};
+  }
+  CK_SESSION_HANDLE handle = CK_INVALID_HANDLE;
+  const Outcome opened = openSession(*member.token, kind, handle);
+  if (opened.rv == CKR_OK) own = {handle, epoch, kind};
+  return opened;
+}
+
+void MemberCalls::discardSession(Session& session, GroupMember& member) {
+  MemberSession& own = session.members[member.index];
+  if (own.handle == CK_INVALID_HANDLE) return;
+  member.sessions.discard(std::exchange(own, {}));
+  session.displace(member.index);
+}
+
+void MemberCalls::closeSession(Session& session, GroupMember& member) {
+  MemberSession& own = session.members[member.index];
+  if (own.handle == CK_INVALID_HANDLE) return;
+  member.token->execute(makeCall<Fn::CloseSession>(std::exchange(own, {}).handle));
+  session.displace(member.index);
+}
+
+}  // namespace p11ha::ha

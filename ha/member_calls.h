@@ -1,0 +1,36 @@
+// Single calls on single members, in the session's own session there.
+#pragma once
+
+#include "ha/catalog.h"
+#include "ha/session.h"
+
+namespace p11ha::ha {
+
+/// Any thread that holds the session.
+class MemberCalls {
+ public:
+  explicit MemberCalls(Group& group) : group_(group) {}
+
+  /// Makes one call on one member, with no second try; its handles are that member's. A member found gone by it is
+  /// reported and avoided.
+  cryptoki::Outcome callOn(GroupMember& member, std::uint32_t epoch, Session& session, cryptoki::Call call)
+      P11HA_REQUIRES(session.mutex);
+
+  /// Opens the session's own session on that member unless it has one.
+  cryptoki::Outcome sessionOn(Session& session, GroupMember& member, std::uint32_t epoch) P11HA_REQUIRES(session.mutex);
+
+  /// The session there is never used again: it is closed when the member can be talked to. Operations in it have lost
+  /// their place.
+  void discardSession(Session& session, GroupMember& member) P11HA_REQUIRES(session.mutex);
+  /// The same where the member is well: closed at once.
+  void closeSession(Session& session, GroupMember& member) P11HA_REQUIRES(session.mutex);
+
+ protected:
+  /// The call itself, seen by balancing and by the watchdog.
+  cryptoki::Outcome execute(GroupMember& member, std::uint32_t epoch, Session& session, const cryptoki::Call& call)
+      P11HA_REQUIRES(session.mutex);
+
+  Group& group_;
+};
+
+}  // namespace p11ha::ha
