@@ -1,6 +1,5 @@
 #include <atomic>
 #include <chrono>
-#include <cstdio>
 #include <fstream>
 #include <set>
 #include <thread>
@@ -42,43 +41,6 @@ class FailingModule : public FailingModuleTest {
 std::string firstLineWith(const std::string& text, const std::string& word) {
   const auto at = text.find(word + " ");
   return at == std::string::npos ? "" : text.substr(at, text.find('\n', at) - at);
-}
-
-TEST(FailingModuleExports, AreTheFunctionsAndNothingElse) {
-  std::FILE* symbols = popen(("nm -D --defined-only --format=posix '" + kFailingModule + "'").c_str(), "r");
-  ASSERT_NE(symbols, nullptr);
-  std::set<std::string> exported;
-  char name[256];
-  while (std::fscanf(symbols, "%255s%*[^\n]", name) == 1) exported.insert(name);
-  pclose(symbols);
-  std::set<std::string> expected;
-  for (std::size_t i = 0; i < cryptoki::kFunctionCount; ++i) {
-    expected.emplace(cryptoki::function(static_cast<cryptoki::Fn>(i)).name);
-  }
-  EXPECT_EQ(exported, expected);
-}
-
-TEST(FailingModuleExports, EachInterfaceIsOffered) {
-  void* library = dlopen(kFailingModule.c_str(), RTLD_NOW | RTLD_LOCAL);
-  ASSERT_NE(library, nullptr) << dlerror();
-  const auto getList = reinterpret_cast<CK_C_GetInterfaceList>(dlsym(library, "C_GetInterfaceList"));
-  CK_ULONG count = 0;
-  ASSERT_EQ(getList(nullptr, &count), CKR_OK);
-  ASSERT_EQ(count, 2U);
-  CK_INTERFACE interfaces[2];
-  count = 1;
-  EXPECT_EQ(getList(interfaces, &count), CKR_BUFFER_TOO_SMALL);
-  EXPECT_EQ(getList(interfaces, &count), CKR_OK);
-  const auto getFunctionList = reinterpret_cast<CK_C_GetFunctionList>(dlsym(library, "C_GetFunctionList"));
-  CK_FUNCTION_LIST_PTR old = nullptr;
-  ASSERT_EQ(getFunctionList(&old), CKR_OK);
-  EXPECT_EQ(old->version.major, 2);
-  const auto getInterface = reinterpret_cast<CK_C_GetInterface>(dlsym(library, "C_GetInterface"));
-  CK_VERSION unknown{9, 9};
-  CK_INTERFACE_PTR none = nullptr;
-  EXPECT_EQ(getInterface(nullptr, &unknown, &none, 0), CKR_ARGUMENTS_BAD);
-  CK_INFO info;
-  EXPECT_EQ(old->C_GetInfo(&info), CKR_CRYPTOKI_NOT_INITIALIZED);
 }
 
 TEST_F(FailingModule, PassesOnAndCounts) {

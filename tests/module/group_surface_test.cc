@@ -1,67 +1,11 @@
-// What an application sees of libp11ha.so before it does anything.
-#include <cstdio>
+// What an application sees of libp11ha.so: its beginning and end, its slots and tokens.
 #include <set>
 
-#include "cryptoki/function.h"
 #include "cryptoki/text.h"
 #include "tests/module/group_fixture.h"
 
 namespace p11ha::tests {
 namespace {
-
-TEST(GroupExports, AreTheFunctionsAndNothingElse) {
-  std::FILE* symbols = popen(("nm -D --defined-only --format=posix '" + kGroupModule + "'").c_str(), "r");
-  ASSERT_NE(symbols, nullptr);
-  std::set<std::string> exported;
-  char name[256];
-  while (std::fscanf(symbols, "%255s%*[^\n]", name) == 1) exported.insert(name);
-  pclose(symbols);
-  std::set<std::string> expected;
-  for (std::size_t i = 0; i < cryptoki::kFunctionCount; ++i) {
-    expected.emplace(cryptoki::function(static_cast<cryptoki::Fn>(i)).name);
-  }
-  EXPECT_EQ(expected.size(), 92U);
-  EXPECT_EQ(exported, expected);
-}
-
-TEST(GroupExports, EachInterfaceIsOffered) {
-  void* library = dlopen(kGroupModule.c_str(), RTLD_NOW | RTLD_LOCAL);
-  ASSERT_NE(library, nullptr) << dlerror();
-  const auto getList = reinterpret_cast<CK_C_GetInterfaceList>(dlsym(library, "C_GetInterfaceList"));
-  CK_ULONG count = 0;
-  EXPECT_EQ(getList(nullptr, nullptr), CKR_ARGUMENTS_BAD);
-  ASSERT_EQ(getList(nullptr, &count), CKR_OK);
-  ASSERT_EQ(count, 2U);
-  CK_INTERFACE interfaces[2];
-  count = 1;
-  EXPECT_EQ(getList(interfaces, &count), CKR_BUFFER_TOO_SMALL);
-  EXPECT_EQ(count, 2U);
-  ASSERT_EQ(getList(interfaces, &count), CKR_OK);
-
-  const auto getInterface = reinterpret_cast<CK_C_GetInterface>(dlsym(library, "C_GetInterface"));
-  for (CK_INTERFACE& offered : interfaces) {
-    EXPECT_STREQ(reinterpret_cast<const char*>(offered.pInterfaceName), "PKCS 11");
-    auto* version = static_cast<CK_VERSION*>(offered.pFunctionList);
-    CK_INTERFACE_PTR same = nullptr;
-    ASSERT_EQ(getInterface(offered.pInterfaceName, version, &same, 0), CKR_OK);
-    EXPECT_EQ(same->pFunctionList, offered.pFunctionList);
-  }
-  CK_INTERFACE_PTR any = nullptr;
-  ASSERT_EQ(getInterface(nullptr, nullptr, &any, 0), CKR_OK);
-  EXPECT_EQ(static_cast<CK_VERSION*>(any->pFunctionList)->major, 3) << "the newest, when none is named";
-  CK_VERSION unknown{9, 9};
-  EXPECT_EQ(getInterface(nullptr, &unknown, &any, 0), CKR_ARGUMENTS_BAD);
-  CK_UTF8CHAR vendor[] = "Vendor";
-  EXPECT_EQ(getInterface(vendor, nullptr, &any, 0), CKR_ARGUMENTS_BAD);
-  EXPECT_EQ(getInterface(nullptr, nullptr, nullptr, 0), CKR_ARGUMENTS_BAD);
-
-  const auto getFunctionList = reinterpret_cast<CK_C_GetFunctionList>(dlsym(library, "C_GetFunctionList"));
-  CK_FUNCTION_LIST_PTR old = nullptr;
-  EXPECT_EQ(getFunctionList(nullptr), CKR_ARGUMENTS_BAD);
-  ASSERT_EQ(getFunctionList(&old), CKR_OK);
-  EXPECT_EQ(old->version.major, 2);
-  EXPECT_EQ(old->version.minor, 40);
-}
 
 using GroupSurface = GroupTest;
 
