@@ -5,24 +5,13 @@
 #include <utility>
 
 #include "cryptoki/attribute.h"
+#include "cryptoki/unaligned.h"
 
 namespace p11ha::cryptoki {
 namespace {
 
 constexpr CK_ULONG kLowestAddress = 65536;  // see CK_PKCS5_PBKD2_PARAMS in mechanism_parameters.def
 constexpr std::size_t kAlignment = 16;
-
-template <class T>
-T load(const void* from) {
-  T value;
-  std::memcpy(&value, from, sizeof value);
-  return value;
-}
-
-template <class T>
-void store(void* to, T value) {
-  std::memcpy(to, &value, sizeof value);
-}
 
 constexpr std::size_t aligned(std::size_t size) { return (size + kAlignment - 1) / kAlignment * kAlignment; }
 
