@@ -120,6 +120,7 @@ on_both() {
   done
   diff --unified=5 --label direct --label group "$folder/direct/normalised" "$folder/group/normalised" ||
     failed "group and direct differ"
+  ! logged 'has dropped member' || failed "a member was dropped: $(grep 'has dropped member' "$folder/group/log/haErrorLog.txt")"
   printf '%s: %d steps, the same on both sides\n' "$client" "$(grep -c '^-> ' "$folder/group/said")"
 }
 

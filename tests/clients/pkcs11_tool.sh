@@ -189,13 +189,14 @@ decryption() {
 }
 
 wrapping() {
-  local mechanism
+  local mechanism id=20
   for mechanism in RSA-PKCS RSA-PKCS-OAEP AES-KEY-WRAP 0x210A AES-CBC AES-CBC-PAD; do
     rm -f wrapped
+    id=$((id + 1))
     attempt "wrap with $mechanism" tool --wrap --mechanism "$mechanism" --id "$([[ $mechanism == RSA* ]] && echo 01 || echo 11)" \
       --application-id 12 --output-file wrapped
     [[ ! -s wrapped ]] || attempt "unwrap with $mechanism" tool --unwrap --mechanism "$mechanism" \
-      --id "$([[ $mechanism == RSA* ]] && echo 01 || echo 11)" --input-file wrapped --key-type GENERIC: --application-id 21 \
+      --id "$([[ $mechanism == RSA* ]] && echo 01 || echo 11)" --input-file wrapped --key-type GENERIC: --application-id "$id" \
       --application-label unwrapped --extractable
   done
 }
@@ -206,7 +207,7 @@ ec_public() {
   point=$(tool --list-objects --type pubkey --id 30 2>/dev/null | awk -v RS='Public Key Object' -v label="$1" '
     $0 ~ "label: +EC:" label "\n" { sub(/.*EC_POINT: +/, ""); sub(/\n.*/, ""); print }' | sed -E 's/^04(81)?..//')
   printf '%s\n' asn1=SEQUENCE:key '[key]' algorithm=SEQUENCE:algorithm "point=FORMAT:HEX,BITSTRING:$point" '[algorithm]' \
-    type=OID:id-ecPublicKey "curve=OID:$1" >public.conf
+    type=OID:id-ecPublicKey "curve=OID:${1/secp192r1/prime192v1}" >public.conf
   openssl asn1parse -genconf public.conf -noout -out public.der
   openssl pkey -pubin -inform DER -in public.der -out public.pem
 }
