@@ -8,7 +8,6 @@ CK_RV checkInitializeArguments(const cryptoki::InitializeArgs* arguments) {
   const int given = (arguments->CreateMutex != nullptr) + (arguments->DestroyMutex != nullptr) +
                     (arguments->LockMutex != nullptr) + (arguments->UnlockMutex != nullptr);
   if (given != 0 && given != 4) return CKR_ARGUMENTS_BAD;
-  if ((arguments->flags & CKF_LIBRARY_CANT_CREATE_OS_THREADS) != 0) return CKR_NEED_TO_CREATE_THREADS;
   if (given == 4 && (arguments->flags & CKF_OS_LOCKING_OK) == 0) return CKR_CANT_LOCK;
   return CKR_OK;
 }
