@@ -67,6 +67,25 @@ TEST_F(VirtualTokenTest, StandbyMembersServeOnlyWhereNobodyElseIsLeft) {
   EXPECT_EQ(signers(), std::set<std::string>{"A"});
 }
 
+// An operation that moves leaves nothing behind on a member that stays: SoftHSM and others have one a session.
+TEST_F(VirtualTokenTest, AnOperationThatMovesFromAStandbyMemberDoesNotStayThere) {
+  startServing({2});
+  const auto loseActives = [&] {
+    for (const unsigned active : {0U, 1U}) members[active]->down = Outcome{CKR_DEVICE_ERROR};
+    EXPECT_EQ(signers(), std::set<std::string>{"C"});
+  };
+  loseActives();
+  EXPECT_EQ(&begin(session), members[2].get());
+  members[0]->down.reset();
+  scheduler.advance(seconds(60));
+  EXPECT_EQ(finish(session).by, "A");
+  loseActives();
+  EXPECT_EQ(sign(session).rv, CKR_OK);
+  const CK_SESSION_HANDLE next = open();
+  EXPECT_EQ(token->closeSession(session), CKR_OK);
+  EXPECT_EQ(sign(next).rv, CKR_OK) << "given the member's session of the one before";
+}
+
 TEST_F(VirtualTokenTest, TheLastSessionsEndIsALogout) {
   startServing();
   const CK_SESSION_HANDLE other = open();
