@@ -46,6 +46,8 @@ struct alignas(64) GroupMember {
   ControlSession control;
 
   bool isSuspect() const { return suspect.load(std::memory_order_relaxed) == epoch.load(std::memory_order_relaxed); }
+  /// Has it been lost since that epoch? Unlike isSuspect(), also true once Management has followed.
+  bool lostSince(std::uint32_t under) const { return epoch.load(std::memory_order_acquire) != under || isSuspect(); }
 };
 
 /// Who serves. Constant; interned, so that a pointer to one is good for as long as the group lives.

@@ -139,7 +139,7 @@ std::optional<CK_RV> KeyGeneration::staged(Session& session, Making& making) {
     }
   }
   cloneToOthers(session, making);
-  if (maker.member->isSuspect()) {
+  if (maker.member->lostSince(maker.epoch)) {
     dropTemporaries(session, making);
     return std::nullopt;
   }
@@ -150,7 +150,8 @@ void KeyGeneration::cloneToOthers(Session& session, Making& making) {
   const Holder maker = making.holders.front();
   for (GroupMember& member : group_.each(keys_.others(*maker.member))) {
     Holder holder{&member, member.epoch.load(std::memory_order_acquire), {}, {}, {}};
-    if (maker.member->isSuspect() || failover_.sessionOn(session, member, holder.epoch).rv != CKR_OK) continue;
+    if (maker.member->lostSince(maker.epoch) || failover_.sessionOn(session, member, holder.epoch).rv != CKR_OK)
+      continue;
     for (std::size_t i = 0; i < making.parts.size(); ++i) {
       if (!making.parts[i].obstacle.empty()) continue;
       const Copied copied = cloner_.copy(*maker.member, maker.epoch, maker.temporary[i],
@@ -256,7 +257,7 @@ void KeyGeneration::dropTemporaries(Session& session, Making& making) {
   for (Holder& holder : making.holders) {
     for (CK_OBJECT_HANDLE& temporary : holder.temporary) {
       if (temporary == CK_INVALID_HANDLE) continue;
-      if (!holder.member->isSuspect()) {
+      if (!holder.member->lostSince(holder.epoch)) {
         failover_.callOn(*holder.member, holder.epoch, session,
                          makeCall<Fn::DestroyObject>(CK_SESSION_HANDLE{0}, temporary));
       }

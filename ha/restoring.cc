@@ -19,8 +19,7 @@ constexpr std::size_t kSlack = 1024;
 
 Outcome Failover::restore(GroupMember& member, Session& session, Operation& operation, Tries& tries) {
   GroupMember& before = group_.member(operation.member);
-  const bool movesAway = &before != &member && operation.epoch != 0 &&
-                         operation.epoch == before.epoch.load(std::memory_order_acquire) && !before.isSuspect();
+  const bool movesAway = &before != &member && !before.lostSince(operation.epoch);
   Outcome outcome = beginAgain(member, session, operation, tries);
   if (outcome.rv == CKR_OK && !tries.absent) outcome = replay(member, session, operation, tries);
   if (outcome.rv != CKR_OK || tries.absent || tries.diverged) {

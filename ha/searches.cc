@@ -43,7 +43,7 @@ CK_RV Searches::admitted(Session& session, const Call& init) {
   if (active == nullptr || active->epoch == 0) return CKR_OK;
   GroupMember& member = group_.member(active->member);
   const std::uint32_t epoch = active->epoch;
-  if (member.isSuspect() || member.epoch.load(std::memory_order_acquire) != epoch) return CKR_OK;
+  if (member.lostSince(epoch)) return CKR_OK;
   const Outcome outcome = failover_.callOn(member, epoch, session, init);
   if (outcome.rv == CKR_OK) return close(session, member, epoch);
   return isLoss(outcome) ? CKR_OK : outcome.rv;
@@ -64,7 +64,7 @@ CK_RV Searches::ask(Session& session, const Call& init, std::vector<CK_OBJECT_HA
     found.clear();
     const CK_RV rv = drain(session, *member, request.answeredUnder, found);
     if (rv == CKR_OK) return rv;
-    if (!member->isSuspect()) {
+    if (!member->lostSince(request.answeredUnder)) {
       close(session, *member, request.answeredUnder);
       return rv;
     }
@@ -126,8 +126,8 @@ CK_RV Searches::end(Session& session) {
   Operation& find = session.operation(cryptoki::Op::Find);
   if (!find.active()) return CKR_OPERATION_NOT_INITIALIZED;
   GroupMember& member = group_.member(find.member);
-  const bool open = find.isOn(member.index, member.epoch.load(std::memory_order_acquire)) && !member.isSuspect();
   const std::uint32_t epoch = find.epoch;
+  const bool open = !member.lostSince(epoch);
   find.end();
   session.search = {};
   // What the application was told stands, whatever the member says to this.

@@ -218,7 +218,7 @@ void VirtualToken::closing(Session& session) P11HA_NO_THREAD_SAFETY_ANALYSIS {
   for (const auto& member : group_.members) {
     MemberSession& held = session.members[member->index];
     if (held.handle == CK_INVALID_HANDLE) continue;
-    if (held.epoch != member->epoch.load(std::memory_order_acquire) || member->isSuspect()) {
+    if (member->lostSince(held.epoch)) {
       member->sessions.discard(held);
     } else if (session.anyOn(member->index) || !member->sessions.giveBack(held)) {
       member->token->execute(makeCall<Fn::CloseSession>(held.handle));

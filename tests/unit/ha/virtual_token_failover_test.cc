@@ -2,6 +2,8 @@
 #include <set>
 #include <utility>
 
+#include <array>
+
 #include "tests/unit/ha/virtual_token_fixture.h"
 
 namespace p11ha::ha {
@@ -216,6 +218,57 @@ TEST_F(VirtualTokenFailover, AMemberThatHangsIsDroppedForTheOthersAfterTheDeadli
   };
   EXPECT_EQ(finish(stuck).rv, CKR_OK) << "the stuck call returns when the module does";
   EXPECT_EQ(news(), (Log{halog::MemberHung{hanging.serial(), "C_Sign", 20'000}, halog::DropMember{hanging.serial()}}));
+}
+
+// What has been made on a member is worth nothing once it is lost, also where Management has followed already.
+TEST_F(VirtualTokenTest, AKeyWhoseMakerIsLostMeanwhileIsMadeAnew) {
+  startServing();
+  const CK_SESSION_HANDLE other = open();
+  for (const auto& member : members) {
+    member->script = [&self = *member](const Call& made) -> std::optional<Outcome> {
+      if (made.fn != Fn::GenerateKey) return std::nullopt;
+      auto secret = cryptoki::Template::copyOf(made.get<CK_ATTRIBUTE*>(2), made.get<CK_ULONG>(3));
+      secret->addUlong(CKA_CLASS, CKO_SECRET_KEY);
+      secret->addBytes(CKA_VALUE, std::array<std::uint8_t, 16>{});
+      *made.get<CK_OBJECT_HANDLE*>(4) = self.put(std::move(*secret));
+      return Outcome{CKR_OK};
+    };
+  }
+  bool first = true;
+  members[1]->script = [&, usual = members[1]->script](const Call& made) {
+    if (made.fn == Fn::CreateObject && std::exchange(first, false)) {
+      members[0]->down = Outcome{CKR_DEVICE_ERROR};
+      for (std::size_t i = 0; i < members.size(); ++i) EXPECT_EQ(sign(other).rv, CKR_OK);
+      scheduler.run();
+      EXPECT_EQ(phase(*members[0]), Phase::Down);
+    }
+    return usual(made);
+  };
+  cryptoki::Template wanted;
+  wanted.addUlong(CKA_KEY_TYPE, CKK_AES);
+  wanted.addBool(CKA_TOKEN, false);
+  wanted.addBool(CKA_PRIVATE, true);
+  wanted.addBool(CKA_SENSITIVE, false);
+  wanted.addBool(CKA_EXTRACTABLE, true);
+  CK_MECHANISM mechanism{CKM_AES_KEY_GEN, nullptr, 0};
+  ASSERT_EQ(call(session, makeCall<Fn::GenerateKey>(session, &mechanism, wanted.data(), wanted.count(), &key)), CKR_OK);
+  EXPECT_FALSE(first);
+  EXPECT_EQ(signers(), (std::set<std::string>{"B", "C"}));
+}
+
+TEST_F(VirtualTokenTest, ASearchWhoseMemberIsLostMeanwhileIsBegunAnew) {
+  startServing();
+  const CK_SESSION_HANDLE other = open();
+  members[0]->script = [&](const Call& made) -> std::optional<Outcome> {
+    if (made.fn != Fn::FindObjects) return std::nullopt;
+    members[0]->script = nullptr;
+    members[0]->down = Outcome{CKR_DEVICE_ERROR};
+    EXPECT_EQ(findKey(other), key);
+    scheduler.run();
+    EXPECT_EQ(phase(*members[0]), Phase::Down);
+    return std::nullopt;
+  };
+  EXPECT_EQ(findKey(session), key);
 }
 
 }  // namespace
