@@ -37,6 +37,8 @@ class Gate {
 
   /// After close(): waits until nobody is inside; false if somebody still is at `until`.
   bool waitEmpty(Monotonic until);
+  /// Nobody is inside now. Takes no lock: also for a child of fork that looks at its parent's gate.
+  bool empty() const;
 
  private:
   static constexpr unsigned kShards = 16;
@@ -46,7 +48,6 @@ class Gate {
 
   static unsigned ownShard();
   void wakeCloser();
-  bool empty() const;
 
   std::array<Shard, kShards> shards_;
   alignas(64) std::atomic<bool> closed_{false};

@@ -54,23 +54,31 @@ class P11HA_SCOPED_CAPABILITY Lock {
   Mutex& mutex_;
 };
 
-/// A condition variable over Mutex. Waits may wake spuriously: callers loop over their own condition.
+/// A condition variable over Mutex. Waits may wake spuriously: callers loop over their own condition. A wait that ends
+/// because its thread is cancelled holds the mutex again, as one that ends by itself does.
 class Condition {
  public:
   void wait(Mutex& mutex) P11HA_REQUIRES(mutex) {
-    std::unique_lock<std::mutex> held(mutex.mutex_, std::adopt_lock);
-    condition_.wait(held);
-    held.release();
+    Borrowed held(mutex);
+    condition_.wait(held.lock);
   }
   void waitUntil(Mutex& mutex, std::chrono::steady_clock::time_point until) P11HA_REQUIRES(mutex) {
-    std::unique_lock<std::mutex> held(mutex.mutex_, std::adopt_lock);
-    condition_.wait_until(held, until);
-    held.release();
+    Borrowed held(mutex);
+    condition_.wait_until(held.lock, until);
   }
   void notifyOne() { condition_.notify_one(); }
   void notifyAll() { condition_.notify_all(); }
 
  private:
+  // A lock that is the caller's, whichever way the scope is left.
+  struct Borrowed {
+    explicit Borrowed(Mutex& mutex) : lock(mutex.mutex_, std::adopt_lock) {}
+    ~Borrowed() { lock.release(); }
+    Borrowed(const Borrowed&) = delete;
+    Borrowed& operator=(const Borrowed&) = delete;
+    std::unique_lock<std::mutex> lock;
+  };
+
   std::condition_variable condition_;
 };
 

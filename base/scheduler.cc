@@ -6,15 +6,25 @@
 namespace p11ha::base {
 namespace {
 
+class SignalsBlocked {
+ public:
+  SignalsBlocked() {
+    sigset_t all;
+    sigfillset(&all);
+    pthread_sigmask(SIG_SETMASK, &all, &before_);
+  }
+  ~SignalsBlocked() { pthread_sigmask(SIG_SETMASK, &before_, nullptr); }
+  SignalsBlocked(const SignalsBlocked&) = delete;
+  SignalsBlocked& operator=(const SignalsBlocked&) = delete;
+
+ private:
+  sigset_t before_{};
+};
+
 // A thread that takes none of the application's signals.
 std::thread quietThread(Task body) {
-  sigset_t all;
-  sigset_t before;
-  sigfillset(&all);
-  pthread_sigmask(SIG_SETMASK, &all, &before);
-  std::thread thread(std::move(body));
-  pthread_sigmask(SIG_SETMASK, &before, nullptr);
-  return thread;
+  const SignalsBlocked blocked;
+  return std::thread(std::move(body));
 }
 
 }  // namespace
@@ -89,16 +99,24 @@ ThreadWorkers::ThreadWorkers() : shared_(std::make_shared<Shared>()) {}
 ThreadWorkers::~ThreadWorkers() = default;
 
 void ThreadWorkers::run(Task task) {
+  const auto done = [shared = shared_] {
+    Lock lock(shared->mutex);
+    if (shared->running.fetch_sub(1) == 1) shared->idle.notifyAll();
+  };
   {
     Lock lock(shared_->mutex);
     ++shared_->running;
   }
-  quietThread([shared = shared_, task = std::move(task)]() mutable {
-    task();
-    task = nullptr;  // what the task holds is let go before it counts as done
-    Lock lock(shared->mutex);
-    if (--shared->running == 0) shared->idle.notifyAll();
-  }).detach();
+  try {
+    quietThread([done, task = std::move(task)]() mutable {
+      task();
+      task = nullptr;  // what the task holds is let go before it counts as done
+      done();
+    }).detach();
+  } catch (...) {
+    done();
+    throw;
+  }
 }
 
 bool ThreadWorkers::drain(Monotonic until) {

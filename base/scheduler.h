@@ -1,6 +1,7 @@
 // Running work elsewhere, as ports: a scheduler (one thread, in order, timers) and workers (work that may block).
 #pragma once
 
+#include <atomic>
 #include <cstdint>
 #include <functional>
 #include <map>
@@ -30,7 +31,8 @@ class Scheduler {
   virtual void cancel(TimerId timer) = 0;
 };
 
-/// Runs tasks that may block, each without waiting for the others. Any thread.
+/// Runs tasks that may block, each without waiting for the others. Any thread. Throws std::system_error where there are
+/// no threads to be had.
 class Workers {
  public:
   virtual ~Workers() = default;
@@ -73,12 +75,14 @@ class ThreadWorkers final : public Workers {
   /// Waits for the running tasks. False if some still run at `until`: whoever owns what they use must then leave it
   /// alone.
   bool drain(Monotonic until);
+  /// No task runs now. Takes no lock: also for a child of fork that looks at its parent's workers.
+  bool idle() const { return shared_->running.load(std::memory_order_relaxed) == 0; }
 
  private:
   struct Shared {
     Mutex mutex;
     Condition idle;
-    std::size_t running P11HA_GUARDED_BY(mutex) = 0;
+    std::atomic<std::size_t> running{0};  // changed under the mutex only
   };
   // Outlives this object for a task that never comes back.
   const std::shared_ptr<Shared> shared_;

@@ -18,12 +18,13 @@ namespace {
 // The tokens of the modules, by the serial number that the configuration knows them by.
 class Tokens {
  public:
-  Tokens(const config::Settings& settings, Composition& composition) : composition_(composition) {
+  Tokens(const config::Settings& settings, cryptoki::Modules& modules, Composition& composition)
+      : composition_(composition) {
     std::map<std::pair<std::string, std::string>, std::shared_ptr<LocalModule>> opened;
     for (const config::Module& module : settings.tuning.modules) {
       auto& library = opened[{module.path, module.reserved}];
       if (library == nullptr) {
-        auto loaded = LocalModule::open({module.path, module.reserved});
+        auto loaded = modules.open({module.path, module.reserved});
         if (!loaded) {
           complain(loaded.error());
           continue;
@@ -136,9 +137,9 @@ ha::GroupPolicy policyOf(const config::Group& group, const config::Settings& set
   return policy;
 }
 
-Composition compose(const config::Settings& settings) {
+Composition compose(const config::Settings& settings, cryptoki::Modules& modules) {
   Composition composition;
-  Tokens tokens(settings, composition);
+  Tokens tokens(settings, modules, composition);
   Views views(!settings.ha.haOnly);
   for (const config::Group& group : settings.groups) {
     GroupPlan plan{policyOf(group, settings), {}};

@@ -6,7 +6,7 @@
 #include <vector>
 
 #include "config/settings.h"
-#include "cryptoki/local_module.h"
+#include "cryptoki/modules.h"
 #include "ha/virtual_token.h"
 
 namespace p11ha::compose {
@@ -29,7 +29,7 @@ struct Composition {
 
 /// Loads and initialises the modules, once each, and finds the members' tokens. A module that fails costs its members
 /// only; a member whose token is not seen is kept, to be looked for again by its attach(). Blocks as the modules do.
-Composition compose(const config::Settings& settings);
+Composition compose(const config::Settings& settings, cryptoki::Modules& modules);
 
 /// What the settings say of all groups alike, and of member slots.
 ha::GroupPolicy basePolicy(const config::Settings& settings);

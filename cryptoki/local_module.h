@@ -13,11 +13,8 @@
 
 namespace p11ha::cryptoki {
 
-/// Which library, and how it wants to be initialised.
-struct ModuleSpec {
-  std::string path;
-  std::string reserved;  // passed as NSS softokn wants its parameters; empty: none
-};
+class Modules;
+struct LoadedModule;
 
 /// A token as a module shows it.
 struct TokenInSlot {
@@ -26,32 +23,33 @@ struct TokenInSlot {
   std::string label;
 };
 
-/// A dlopen'd module. Owned jointly by its LocalMembers; the last one's end finalizes it (unless somebody else had
-/// initialised it: CKR_CRYPTOKI_ALREADY_INITIALIZED) and leaves the library mapped, since threads of its own may
-/// outlive it. Its C_Initialize is called once and alone. Any thread after open().
+/// A module at work, from its C_Initialize to its C_Finalize (Modules::open). Owned jointly by its LocalMembers. The
+/// library stays mapped, since threads of its own may outlive this. Any thread.
 class LocalModule {
  public:
-  /// Loads and initialises. The error names the path and what went wrong, ready to be shown.
-  static base::Result<std::shared_ptr<LocalModule>, std::string> open(const ModuleSpec& spec);
+  LocalModule(Modules& modules, LoadedModule& loaded, std::string reserved);
+  /// Finalizes, unless that was done or the module was abandoned.
   ~LocalModule();
   LocalModule(const LocalModule&) = delete;
   LocalModule& operator=(const LocalModule&) = delete;
 
   const FunctionList& functions() const { return functions_; }
-  const std::string& path() const { return path_; }
 
   /// The slots that hold a token now; the rv of the module where it will not tell.
   base::Result<std::vector<TokenInSlot>, CK_RV> tokens() const;
 
-  /// Forgets the module without a call into it: for a child of fork, and where a call never came back.
-  void abandon() { finalizeAtEnd_.store(false, std::memory_order_relaxed); }
+  /// Where somebody else has finalized the module: initialises it again.
+  CK_RV initializeAgain();
+  /// Calls C_Finalize, unless somebody else had called C_Initialize. Once; no call may be inside.
+  void finalize();
+  /// Never finalizes it: a call has not come back from it.
+  void abandon();
 
  private:
-  LocalModule(std::string path, const FunctionList& functions, bool finalizeAtEnd);
-
-  const std::string path_;
+  Modules& modules_;
+  LoadedModule& loaded_;
+  const std::string reserved_;
   const FunctionList functions_;
-  std::atomic<bool> finalizeAtEnd_;
 };
 
 /// A token of a LocalModule. Calls run on the caller's thread and return when the module does.
@@ -66,6 +64,8 @@ class LocalMember final : public Member {
   Outcome execute(const Call& call) override;
 
  private:
+  CK_RV find() P11HA_REQUIRES(attaching_);
+
   const std::shared_ptr<LocalModule> module_;
   const std::string serial_;
   const std::optional<CK_SLOT_ID> fixedSlot_;

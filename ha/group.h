@@ -130,6 +130,8 @@ class Group {
   void publish(const GroupView& next) P11HA_EXCLUDES(viewsMutex_);
   /// Management's ear. Set before the first call.
   std::function<void(unsigned member, std::uint32_t epoch, Loss loss, CK_RV rv)> onLoss;
+  /// Whoever wants to know that the group has become usable, or has ceased to be. Set before Management begins.
+  std::function<void(bool)> onPresence;
 
  private:
   halog::Sink& log_;

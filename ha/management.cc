@@ -121,7 +121,9 @@ void Management::publish() {
   }
   const bool someBefore = !group_.view().none();
   group_.publish(makeView(up, standby));
-  if (someBefore && group_.view().none()) group_.log(halog::MembersOffline{});
+  const bool someNow = !group_.view().none();
+  if (someBefore && !someNow) group_.log(halog::MembersOffline{});
+  if (someBefore != someNow && group_.onPresence) group_.onPresence(someNow);
 }
 
 void Management::attempt(unsigned member, std::uint32_t epoch) {

@@ -30,6 +30,7 @@ VirtualToken::VirtualToken(CK_SLOT_ID slot, Face face, GroupPolicy policy, std::
       recovery_(group_, catalog_, cloner_),
       management_(group_, recovery_, sessions_, *this, ports.scheduler, ports.workers),
       login_(group_, [this] { management_.loginStarted(); }) {
+  group_.onPresence = ports.presence;
   for (MemberSpec& member : members) {
     const auto index = static_cast<unsigned>(group_.members.size());
     group_.members.push_back(std::make_unique<GroupMember>(index, std::move(member.token), member.standby));

@@ -31,6 +31,8 @@ struct Ports {
   base::Workers& workers;
   halog::Sink& log;
   SessionTable& sessions;
+  /// Told on the management thread, and from start(): some member serves (true), or none is left to (false).
+  std::function<void(bool)> presence{};
 };
 
 /// Owned by the runtime from C_Initialize to C_Finalize. Any thread, except for construction, start() and stop().

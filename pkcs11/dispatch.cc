@@ -5,6 +5,7 @@
 #include <new>
 
 #include "cryptoki/text.h"
+#include "pkcs11/cancellation.h"
 #include "pkcs11/process.h"
 
 namespace p11ha::pkcs11 {
@@ -32,7 +33,8 @@ CK_RV libraryCall(Entry& entry, const Call& call) {
     case Fn::GetSlotList:
       return entry->slotList(call.get<CK_BBOOL>(0), call.get<CK_SLOT_ID*>(1), call.get<CK_ULONG*>(2));
     case Fn::WaitForSlotEvent:
-      return call.get<void*>(2) != nullptr ? CKR_ARGUMENTS_BAD : entry->waitForSlotEvent(call.get<CK_FLAGS>(0));
+      if (call.get<void*>(2) != nullptr) return CKR_ARGUMENTS_BAD;
+      return entry->waitForSlotEvent(call.get<CK_FLAGS>(0), call.get<CK_SLOT_ID*>(1));
     default:
       return CKR_FUNCTION_NOT_SUPPORTED;
   }
@@ -91,18 +93,25 @@ CK_RV route(const Call& call) {
   return libraryCall(entry, call);
 }
 
-}  // namespace
-
-CK_RV dispatch(const Call& call) {
+CK_RV answer(const Call& call) {
   try {
     return route(call);
   } catch (const std::bad_alloc&) {
     return CKR_HOST_MEMORY;
   } catch (const abi::__forced_unwind&) {
-    throw;  // pthread_cancel: swallowing it would abort the process
+    throw;  // pthread_cancel and pthread_exit: swallowing it would abort the process
   } catch (...) {
     return CKR_GENERAL_ERROR;
   }
+}
+
+}  // namespace
+
+CK_RV dispatch(const Call& call) {
+  // It waits for as long as it takes, with nothing in its hands: here alone a thread may be cancelled.
+  if (call.fn == Fn::WaitForSlotEvent) return answer(call);
+  const Uncancelled uncancelled;
+  return answer(call);
 }
 
 }  // namespace p11ha::pkcs11

@@ -3,6 +3,7 @@
 #include <sys/mman.h>
 #include <unistd.h>
 
+#include <cstdlib>
 #include <new>
 
 #include "pkcs11/initialize_arguments.h"
@@ -10,16 +11,41 @@
 namespace p11ha::pkcs11 {
 namespace {
 
-// A process's state. A forked child makes its own and leaves its parent's alone: the mutexes in there may be held, and
-// the threads do not exist.
-struct Process {
-  Process() { gate.load()->close(); }
+// How long the end of the process waits for a C_Initialize or C_Finalize on another thread.
+constexpr std::chrono::seconds kExitPatience{2};
 
-  base::Mutex initializing;
+// A process's state, never destroyed once it is in use. A forked child makes its own and leaves its parent's alone: the
+// mutexes in there may be held, and the threads do not exist.
+struct Process {
+  explicit Process(const Process* parent)
+      : modules(parent == nullptr ? nullptr : &parent->modules, parent != nullptr && parent->mayBeInModules()) {
+    gate.load()->close();
+  }
+  ~Process() { delete gate.load(); }
+  Process(const Process&) = delete;
+  Process& operator=(const Process&) = delete;
+
+  // Whether a thread may be inside a module: asked by a child of fork of its parent's state, hence without a lock.
+  bool mayBeInModules() const {
+    const Runtime* const running = runtime.load();
+    return changing.load() || stuck.load() || !gate.load()->empty() || (running != nullptr && !running->idle());
+  }
+
+  cryptoki::Modules modules;
+
+  // C_Initialize and C_Finalize take turns.
+  base::Mutex turns;
+  base::Condition turnOver;
+  std::atomic<bool> changing{false};  // set under `turns`
+
   std::atomic<Runtime*> runtime{nullptr};
   // Open while `runtime` is there. Never destroyed: somebody may be leaving it. One in which a call is stuck is left to
   // it, and another takes its place.
   std::atomic<base::Gate*> gate{new base::Gate};
+  std::atomic<bool> stuck{false};  // in a runtime that was left
+
+  std::atomic<bool> exiting{false};      // the modules' own clean-up may have run: they are not called any more
+  std::atomic<bool> endedByExit{false};  // what the application's C_Finalize would have ended
 };
 
 // A page that reads as zero in a child of fork (MADV_WIPEONFORK), so that noticing one costs a load.
@@ -28,7 +54,7 @@ struct ForkPage {
 };
 
 std::atomic<ForkPage*> forkPage{nullptr};
-// The same once more where leak checkers look: they do not follow pointers in mapped pages.
+// The same once more, for a child to know its parent's by, and for leak checkers, which do not look at mapped pages.
 std::atomic<Process*> lastProcess{nullptr};
 
 ForkPage& ownPage() {
@@ -44,16 +70,78 @@ ForkPage& ownPage() {
   return *expected;
 }
 
+Process* presentProcess() {
+  ForkPage* const page = forkPage.load(std::memory_order_acquire);
+  return page == nullptr ? nullptr : page->process.load(std::memory_order_acquire);
+}
+
 Process& ownProcess() {
   ForkPage& page = ownPage();
   if (Process* process = page.process.load(std::memory_order_acquire)) return *process;
-  auto fresh = std::make_unique<Process>();
+  auto fresh = std::make_unique<Process>(lastProcess.load());
   Process* expected = nullptr;
-  if (page.process.compare_exchange_strong(expected, fresh.get())) {
-    lastProcess.store(fresh.get());
-    return *fresh.release();
+  if (!page.process.compare_exchange_strong(expected, fresh.get())) return *expected;
+  lastProcess.store(fresh.get());
+  return *fresh.release();
+}
+
+// The right to change what is initialised.
+class Turn {
+ public:
+  /// Waits for it; without it once `until` has come.
+  Turn(Process& process, base::Monotonic until) : process_(process) {
+    base::Lock lock(process_.turns);
+    while (process_.changing.load()) {
+      if (std::chrono::steady_clock::now() >= until) return;
+      process_.turnOver.waitUntil(process_.turns, until);
+    }
+    process_.changing.store(true);
+    held_ = true;
   }
-  return *expected;
+  ~Turn() {
+    if (!held_) return;
+    base::Lock lock(process_.turns);
+    process_.changing.store(false);
+    process_.turnOver.notifyAll();
+  }
+  Turn(const Turn&) = delete;
+  Turn& operator=(const Turn&) = delete;
+
+  explicit operator bool() const { return held_; }
+
+ private:
+  Process& process_;
+  bool held_ = false;
+};
+
+// False where there was nothing to end.
+bool end(Process& process) {
+  Runtime* const runtime = process.runtime.exchange(nullptr);
+  if (runtime == nullptr) return false;
+  base::Gate& gate = *process.gate.load();
+  gate.close();
+  if (runtime->shutDown(gate)) {
+    delete runtime;
+    return true;
+  }
+  process.stuck.store(true);
+  if (!gate.empty()) {
+    // A call that did not come back keeps the runtime: it is left in memory rather than pulled from under it.
+    auto* const fresh = new base::Gate;
+    fresh->close();
+    process.gate.store(fresh);
+  }
+  return true;
+}
+
+// Runs before the clean-up of the modules and of the libraries they use, which were loaded earlier: none of it may find
+// a call inside, and C_Finalize may come when it is over.
+void atExit() {
+  Process* const process = presentProcess();
+  if (process == nullptr) return;
+  const Turn turn(*process, std::chrono::steady_clock::now() + kExitPatience);
+  process->exiting.store(true);
+  if (turn && end(*process)) process->endedByExit.store(true);
 }
 
 }  // namespace
@@ -61,10 +149,13 @@ Process& ownProcess() {
 CK_RV initialize(const cryptoki::InitializeArgs* arguments) {
   if (const CK_RV rv = checkInitializeArguments(arguments); rv != CKR_OK) return rv;
   Process& process = ownProcess();
-  base::Lock lock(process.initializing);
+  const Turn turn(process, base::Monotonic::max());
+  if (process.exiting.load()) return CKR_GENERAL_ERROR;
   if (process.runtime.load() != nullptr) return CKR_CRYPTOKI_ALREADY_INITIALIZED;
   std::unique_ptr<Runtime> runtime;
-  const CK_RV rv = Runtime::create(runtime);
+  const CK_RV rv = Runtime::create(process.modules, runtime);
+  // Handlers run in the reverse order of their registration, and modules register theirs when they are loaded.
+  if (process.modules.takeLoaded()) std::atexit(&atExit);
   if (rv == CKR_OK) {
     process.runtime.store(runtime.release());
     process.gate.load()->open();
@@ -75,25 +166,12 @@ CK_RV initialize(const cryptoki::InitializeArgs* arguments) {
 CK_RV finalize(const void* reserved) {
   if (reserved != nullptr) return CKR_ARGUMENTS_BAD;
   Process& process = ownProcess();
-  base::Lock lock(process.initializing);
-  Runtime* const runtime = process.runtime.exchange(nullptr);
-  if (runtime == nullptr) return CKR_CRYPTOKI_NOT_INITIALIZED;
-  base::Gate& gate = *process.gate.load();
-  gate.close();
-  if (runtime->shutDown(gate)) {
-    delete runtime;
-  } else if (!gate.waitEmpty(std::chrono::steady_clock::now())) {
-    // A call that did not come back keeps the runtime: it is left in memory rather than pulled from under it.
-    auto* const fresh = new base::Gate;
-    fresh->close();
-    process.gate.store(fresh);
-  }
-  return CKR_OK;
+  const Turn turn(process, base::Monotonic::max());
+  return end(process) || process.endedByExit.exchange(false) ? CKR_OK : CKR_CRYPTOKI_NOT_INITIALIZED;
 }
 
 Entry::Entry() {
-  ForkPage* const page = forkPage.load(std::memory_order_acquire);
-  Process* const process = page == nullptr ? nullptr : page->process.load(std::memory_order_acquire);
+  Process* const process = presentProcess();
   if (process == nullptr) return;
   gate_ = process->gate.load(std::memory_order_acquire);
   if (!gate_->enter()) return;

@@ -1,12 +1,15 @@
 #include "pkcs11/runtime.h"
 
 #include <cstdio>
+#include <system_error>
 
 #include "config/load.h"
 #include "config/locate.h"
 
 namespace p11ha::pkcs11 {
 namespace {
+
+constexpr std::chrono::seconds kLookInterval{1};
 
 void complain(const std::string& line) { std::fprintf(stderr, "p11ha: %s\n", line.c_str()); }
 
@@ -16,7 +19,7 @@ halog::LogSettings logSettings(const config::HaConfiguration& ha) {
 
 }  // namespace
 
-CK_RV Runtime::create(std::unique_ptr<Runtime>& made) {
+CK_RV Runtime::create(cryptoki::Modules& modules, std::unique_ptr<Runtime>& made) {
   const auto loaded = config::load(config::locate(config::Environment::ofProcess()));
   if (!loaded) {
     complain(loaded.error().format());
@@ -24,15 +27,15 @@ CK_RV Runtime::create(std::unique_ptr<Runtime>& made) {
   }
   const config::Settings settings = config::read(loaded->document);
   for (const config::Diagnostic& diagnostic : settings.diagnostics) complain(diagnostic.format());
-  made.reset(new Runtime(settings));
+  made.reset(new Runtime(settings, modules));
   return CKR_OK;
 }
 
-Runtime::Runtime(const config::Settings& settings)
+Runtime::Runtime(const config::Settings& settings, cryptoki::Modules& modules)
     : finalizeWait_(settings.tuning.finalizeWait),
       log_(clock_, logSettings(settings.ha)),
       silent_(clock_),
-      composition_(compose::compose(settings)) {
+      composition_(compose::compose(settings, modules)) {
   for (const std::string& line : composition_.complaints) complain(line);
   // Members come first, groups after.
   for (const auto& member : composition_.memberSlots) {
@@ -43,6 +46,7 @@ Runtime::Runtime(const config::Settings& settings)
   }
   for (compose::GroupPlan& group : composition_.groups) add(ha::Face::Group, group.policy, group.members, log_);
   for (const Managed& managed : tokens_) managed.token->start();
+  events_.forget();
 }
 
 Runtime::~Runtime() = default;
@@ -50,27 +54,45 @@ Runtime::~Runtime() = default;
 void Runtime::add(ha::Face face, ha::GroupPolicy policy, std::vector<ha::MemberSpec> members, halog::Sink& log) {
   Managed managed;
   managed.scheduler = std::make_unique<base::ThreadScheduler>();
-  managed.token = std::make_unique<ha::VirtualToken>(static_cast<CK_SLOT_ID>(tokens_.size()), face, std::move(policy),
-                                                     std::move(members),
-                                                     ha::Ports{clock_, *managed.scheduler, workers_, log, sessions});
+  const CK_SLOT_ID slot = tokens_.size();
+  ha::Ports ports{clock_, *managed.scheduler, workers_, log, sessions};
+  if (face == ha::Face::Member) {
+    managed.looking = std::make_unique<std::atomic<bool>>(false);
+    ports.presence = [this, slot](bool) { events_.happened(slot); };
+  }
+  managed.token = std::make_unique<ha::VirtualToken>(slot, face, std::move(policy), std::move(members), ports);
   tokens_.push_back(std::move(managed));
 }
 
+// Members may hang even when they are taken leave of.
+bool Runtime::leave(base::Monotonic until, const base::Task& part) {
+  try {
+    workers_.run(part);
+  } catch (const std::system_error&) {
+    part();  // no more threads to be had
+  }
+  return workers_.drain(until);
+}
+
 bool Runtime::shutDown(base::Gate& gate) {
-  {
-    base::Lock lock(sleepers_);
-    ending_ = true;
-    wake_.notifyAll();
-  }
+  events_.end();
+  bool clean = gate.waitEmpty(clock_.now() + finalizeWait_);
   const base::Monotonic until = clock_.now() + finalizeWait_;
-  bool clean = gate.waitEmpty(until);
   if (clean) {
-    for (const Managed& managed : tokens_) managed.token->stop();
-  } else {
-    for (const Managed& managed : tokens_) managed.token->stopManaging();
+    clean = leave(until, [this] {
+      for (const Managed& managed : tokens_) {
+        managed.token->stop();
+        stopped_.fetch_add(1);
+      }
+    });
   }
+  for (std::size_t i = stopped_.load(); i < tokens_.size(); ++i) tokens_[i].token->stopManaging();
   for (const Managed& managed : tokens_) managed.scheduler->stop();
-  clean = workers_.drain(until) && clean;
+  // Attempts to recover a member, begun before its management ended.
+  clean = clean && workers_.drain(until);
+  clean = clean && leave(until, [this] {
+            for (const auto& module : composition_.modules) module->finalize();
+          });
   if (!clean) {
     for (const auto& module : composition_.modules) module->abandon();
   }
@@ -97,12 +119,29 @@ CK_RV Runtime::slotList(CK_BBOOL tokenPresent, CK_SLOT_ID* list, CK_ULONG* count
   return CKR_OK;
 }
 
-CK_RV Runtime::waitForSlotEvent(CK_FLAGS flags) {
-  // The slots of a process are fixed and a group's token stays, whatever becomes of its members: nothing ever happens.
-  if ((flags & CKF_DONT_BLOCK) != 0) return CKR_NO_EVENT;
-  base::Lock lock(sleepers_);
-  while (!ending_) wake_.wait(sleepers_);
-  return CKR_CRYPTOKI_NOT_INITIALIZED;
+// A member slot is told of its member's loss by the calls made on it: while somebody waits for events, we make some.
+void Runtime::lookAtMembers() {
+  base::Monotonic due = nextLook_.load();
+  const base::Monotonic now = clock_.now();
+  if (now < due || !nextLook_.compare_exchange_strong(due, now + kLookInterval)) return;
+  for (const Managed& managed : tokens_) {
+    if (managed.looking == nullptr || managed.looking->exchange(true)) continue;
+    workers_.run([&managed] {
+      CK_TOKEN_INFO info{};
+      managed.token->call(cryptoki::makeCall<cryptoki::Fn::GetTokenInfo>(managed.token->slot(), &info));
+      managed.looking->store(false);
+    });
+  }
+}
+
+CK_RV Runtime::waitForSlotEvent(CK_FLAGS flags, CK_SLOT_ID* slot) {
+  if (slot == nullptr) return CKR_ARGUMENTS_BAD;
+  for (;;) {
+    lookAtMembers();
+    if ((flags & CKF_DONT_BLOCK) != 0) return events_.take(slot) ? CKR_OK : CKR_NO_EVENT;
+    const CK_RV rv = events_.await(slot, clock_.now() + kLookInterval);
+    if (rv != CKR_NO_EVENT) return rv;
+  }
 }
 
 }  // namespace p11ha::pkcs11

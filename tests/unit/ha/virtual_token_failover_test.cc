@@ -1,8 +1,7 @@
 // What becomes of calls whose member fails under them.
+#include <array>
 #include <set>
 #include <utility>
-
-#include <array>
 
 #include "tests/unit/ha/virtual_token_fixture.h"
 
