@@ -220,7 +220,7 @@ TEST_F(VirtualTokenFailover, AMemberThatHangsIsDroppedForTheOthersAfterTheDeadli
 }
 
 // What has been made on a member is worth nothing once it is lost, also where Management has followed already.
-TEST_F(VirtualTokenTest, AKeyWhoseMakerIsLostMeanwhileIsMadeAnew) {
+TEST_F(VirtualTokenFailover, AKeyWhoseMakerIsLostMeanwhileIsMadeAnew) {
   startServing();
   const CK_SESSION_HANDLE other = open();
   for (const auto& member : members) {
@@ -250,12 +250,14 @@ TEST_F(VirtualTokenTest, AKeyWhoseMakerIsLostMeanwhileIsMadeAnew) {
   wanted.addBool(CKA_SENSITIVE, false);
   wanted.addBool(CKA_EXTRACTABLE, true);
   CK_MECHANISM mechanism{CKM_AES_KEY_GEN, nullptr, 0};
-  ASSERT_EQ(call(session, makeCall<Fn::GenerateKey>(session, &mechanism, wanted.data(), wanted.count(), &key)), CKR_OK);
+  ASSERT_EQ(
+      call(session, cryptoki::makeCall<Fn::GenerateKey>(session, &mechanism, wanted.data(), wanted.count(), &key)),
+      CKR_OK);
   EXPECT_FALSE(first);
   EXPECT_EQ(signers(), (std::set<std::string>{"B", "C"}));
 }
 
-TEST_F(VirtualTokenTest, ASearchWhoseMemberIsLostMeanwhileIsBegunAnew) {
+TEST_F(VirtualTokenFailover, ASearchWhoseMemberIsLostMeanwhileIsBegunAnew) {
   startServing();
   const CK_SESSION_HANDLE other = open();
   members[0]->script = [&](const Call& made) -> std::optional<Outcome> {
