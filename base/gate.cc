@@ -1,18 +1,15 @@
 #include "base/gate.h"
 
 namespace p11ha::base {
+namespace detail {
+constinit thread_local unsigned gateShard = 0;
+}  // namespace detail
+
 namespace {
-
 std::atomic<unsigned> nextShard{0};
-// initial-exec: one load instead of a call, and four bytes of the static block that dlopen keeps in reserve.
-[[gnu::tls_model("initial-exec")]] thread_local unsigned threadShard = 0;  // plus one; 0: not drawn yet
-
 }  // namespace
 
-unsigned Gate::ownShard() {
-  if (threadShard == 0) threadShard = nextShard.fetch_add(1, std::memory_order_relaxed) % kShards + 1;
-  return threadShard - 1;
-}
+void Gate::drawShard() { detail::gateShard = nextShard.fetch_add(1, std::memory_order_relaxed) % kShards + 1; }
 
 void Gate::wakeCloser() {
   Lock lock(mutex_);

@@ -9,6 +9,12 @@
 
 namespace p11ha::base {
 
+namespace detail {
+/// Plus one; 0: not drawn yet. initial-exec: one load instead of a call, and four bytes of the static block that dlopen
+/// keeps in reserve.
+extern constinit thread_local unsigned gateShard [[gnu::tls_model("initial-exec")]];
+}  // namespace detail
+
 /// Counts those inside without making them share a cache line. Any thread. Whoever leaves may still be in leave() when
 /// waitEmpty() is true: a gate that others use is not destroyed.
 class Gate {
@@ -46,7 +52,12 @@ class Gate {
     std::atomic<long> inside{0};
   };
 
-  static unsigned ownShard();
+  static unsigned ownShard() {
+    if (detail::gateShard == 0) [[unlikely]]
+      drawShard();
+    return detail::gateShard - 1;
+  }
+  static void drawShard();
   void wakeCloser();
 
   std::array<Shard, kShards> shards_;

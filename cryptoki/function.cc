@@ -26,10 +26,14 @@ template <class... Roles>
 consteval Function row(std::string_view name, Route route, Effect effect, Replay replay, Spread spread) {
   static_assert(sizeof...(Roles) <= kMaxArguments);
   static_assert((Roles::words + ...) <= kMaxWords);
-  Function f{name, route, effect, replay, spread, {}, 0, 0};
+  Function f{name, route, effect, replay, spread};
   ((f.arguments[f.argumentCount++] = {Roles::kind, f.wordCount, Roles::words},
     f.wordCount = static_cast<std::uint8_t>(f.wordCount + Roles::words)),
    ...);
+  for (const Argument& argument : f.args()) {
+    if (argument.role == RoleKind::Mechanism) f.mechanismWord = argument.word;
+    if (isObjectHandle(argument.role)) f.objectWords[f.objectCount++] = argument.word;
+  }
   return f;
 }
 
@@ -82,7 +86,7 @@ constexpr auto kFns = [] {
 
 }  // namespace
 
-const Function& function(Fn fn) { return rows::table[static_cast<std::size_t>(fn)]; }
+constinit const std::array<Function, kFunctionCount> kFunctions = rows::table;
 
 const Fn* findFunction(std::string_view name) {
   for (std::size_t i = 0; i < kFunctionCount; ++i) {

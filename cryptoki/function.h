@@ -78,6 +78,9 @@ struct Function {
   std::array<Argument, kMaxArguments> arguments{};
   std::uint8_t argumentCount = 0;
   std::uint8_t wordCount = 0;
+  std::uint8_t mechanismWord = 0;             // of its CK_MECHANISM; 0: it has none, as the first word is never one
+  std::array<std::uint8_t, 2> objectWords{};  // of the handles of objects
+  std::uint8_t objectCount = 0;
 
   constexpr std::span<const Argument> args() const { return {arguments.data(), argumentCount}; }
   constexpr const Argument* find(RoleKind role) const {
@@ -88,8 +91,10 @@ struct Function {
   }
 };
 
+extern const std::array<Function, kFunctionCount> kFunctions;
+
 /// The row of a function. Any thread; cannot fail.
-const Function& function(Fn fn);
+inline const Function& function(Fn fn) { return kFunctions[static_cast<std::size_t>(fn)]; }
 
 /// The function of that name ("C_Sign"), or nullptr.
 const Fn* findFunction(std::string_view name);

@@ -307,6 +307,21 @@ void visitBelow(const ParameterShape& shape, std::uint8_t* base, const std::uint
   }
 }
 
+bool names(const ParameterShape& shape, const std::uint8_t* base, const std::uint8_t* parent) {
+  for (const ParameterField& field : shape.fields) {
+    if (field.kind == FieldKind::Handle) {
+      if (switchedOn(field, base) && load<CK_OBJECT_HANDLE>(base + field.offset) != CK_INVALID_HANDLE) return true;
+      continue;
+    }
+    Pointee pointee;
+    if (resolve(field, base, parent, pointee) != Resolved::Pointer || pointee.data == nullptr) continue;
+    for (std::size_t i = 0; i < pointee.count; ++i) {
+      if (names(*pointee.shape, pointee.data + i * pointee.shape->size, base)) return true;
+    }
+  }
+  return false;
+}
+
 bool generates(const ParameterShape& shape, const std::uint8_t* base) {
   return std::any_of(shape.fields.begin(), shape.fields.end(), [base](const ParameterField& field) {
     return field.kind == FieldKind::Generator && load<CK_ULONG>(base + field.offset) != CKG_NO_GENERATE;
@@ -408,6 +423,8 @@ bool OwnedMechanism::sameAs(const CK_MECHANISM& application) const {
 void OwnedMechanism::visit(FieldKind kind, Visitor visitor, void* context) {
   if (used_ != 0) visitBelow(*shape_, bytes(mechanism_), bytes(mechanism_), kind, visitor, context);
 }
+
+bool OwnedMechanism::findsHandles() const { return names(*shape_, bytes(mechanism_), bytes(mechanism_)); }
 
 bool OwnedMechanism::pinned() const {
   if (memberWrote_) return true;

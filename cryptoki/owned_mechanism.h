@@ -73,6 +73,8 @@ class OwnedMechanism {
   void forEachHandle(F&& f) {
     visit(FieldKind::Handle, &callWith<F>, std::addressof(f));
   }
+  /// Does forEachHandle() visit any?
+  bool namesHandles() const { return used_ != 0 && findsHandles(); }
   /// Likewise each handle that the member has written (PKCS #11 v3.0 current mechanisms, 2.32, 2.43): to be translated
   /// before writeBack().
   template <class F>
@@ -96,6 +98,7 @@ class OwnedMechanism {
   void takeCopy(const OwnedMechanism& other);
   void wipe();
   void visit(FieldKind kind, Visitor visitor, void* context);
+  bool findsHandles() const;
 
   CK_MECHANISM mechanism_{};
   const ParameterShape* shape_ = nullptr;  // of mechanism_: a CK_MECHANISM's or a message's; set with the parameter

@@ -8,20 +8,68 @@ namespace p11ha::ha {
 
 using cryptoki::Call;
 using cryptoki::Fate;
+using cryptoki::Function;
+using cryptoki::Op;
 using cryptoki::Outcome;
 using cryptoki::RoleKind;
 using cryptoki::Spread;
 
 CK_RV Failover::run(Session& session, Request& request) {
+  const Try made = straight(session, request);
+  if (made.made && made.outcome.rv == CKR_OK) [[likely]]
+    return CKR_OK;
+  return persist(session, request, made);
+}
+
+// The usual case, where nothing has to be prepared: all that the call needs is at hand on the member it goes to. Where
+// it is not, no call is made.
+Failover::Try Failover::straight(Session& session, Request& request) {
+  if (request.output != nullptr || request.mechanism != nullptr || request.operations[1] != nullptr) return {};
+  const Function& row = cryptoki::function(request.call.fn);
+  MemberMask candidates = group_.view().serving & request.only;
+  if (const Operation* operation = request.operations[0]) {
+    candidates &= operation->epoch != 0 ? bit(operation->member) : 0;
+  } else if (request.preferred != Request::kAnyMember) {
+    candidates &= bit(request.preferred);
+  }
+  for (const NamedObject& named : request.objects) {
+    if (!named) return {};
+    candidates &= (*named.object)->usable();
+  }
+  if (candidates == 0) return {};
+  if (row.spread != Spread::Any && row.spread != Spread::Here) candidates &= ~candidates + 1;
+  GroupMember* member = (candidates & (candidates - 1)) == 0
+                            ? &group_.member(static_cast<unsigned>(std::countr_zero(candidates)))
+                            : leastBusy(session, row.effect.op, candidates);
+  const std::uint32_t epoch = member->epoch.load(std::memory_order_acquire);
+  const MemberSession& own = session.members[member->index];
+  if (member->suspect.load(std::memory_order_relaxed) == epoch) return {};
+  if (const Operation* operation = request.operations[0]; operation != nullptr && operation->epoch != epoch) return {};
+  if (own.epoch != epoch || own.handle == CK_INVALID_HANDLE) return {member};
+  for (const NamedObject& named : request.objects) {
+    if ((*named.object)->holding(member->index, epoch) != Holding::Held) return {member};
+    request.call.set(named.word, (*named.object)->at(member->index, epoch));
+  }
+  request.call.setSession(own.handle);
+  request.answeredBy = member->index;
+  request.answeredUnder = epoch;
+  return {member, true, epoch, execute(*member, epoch, session, request.call)};
+}
+
+// As often as it takes, beginning with what the first try met.
+CK_RV Failover::persist(Session& session, Request& request, Try made) {
   Tries tries{cryptoki::function(request.call.fn)};
-  while (GroupMember* member = choose(session, request, tries)) {
-    tries.epoch = member->epoch.load(std::memory_order_acquire);
-    tries.reached = tries.absent = tries.diverged = false;
-    const Outcome outcome = tryOn(*member, session, request, tries);
+  for (;;) {
+    GroupMember* const member = made.member != nullptr ? made.member : choose(session, request, tries);
+    if (member == nullptr) return exhausted(request, tries);
+    tries.absent = tries.diverged = false;
+    tries.reached = made.made;
+    tries.epoch = made.made ? made.epoch : member->epoch.load(std::memory_order_acquire);
+    const Outcome outcome = made.made ? made.outcome : tryOn(*member, session, request, tries);
+    made = {};
     request.answeredBy = member->index;
     request.answeredUnder = tries.epoch;
-    if (outcome.rv == CKR_OK && tries.reached && !tries.diverged) [[likely]]
-      return CKR_OK;
+    if (outcome.rv == CKR_OK && tries.reached && !tries.diverged) return CKR_OK;
 
     Judgement judgement = judgeTry(*member, session, request, tries, outcome);
     if (judgement.loss != Loss::None) {
@@ -60,7 +108,6 @@ CK_RV Failover::run(Session& session, Request& request) {
         return outcome.rv;
     }
   }
-  return exhausted(request, tries);
 }
 
 void Failover::endOperations(const Request& request) {
@@ -104,13 +151,17 @@ GroupMember* Failover::choose(Session& session, const Request& request, const Tr
   if (request.preferred != Request::kAnyMember && (candidates & bit(request.preferred)) != 0) {
     return &group_.member(request.preferred);
   }
-  if (tries.row.spread == Spread::Primary || tries.row.spread == Spread::All || std::has_single_bit(candidates)) {
+  if (tries.row.spread == Spread::Primary || tries.row.spread == Spread::All || (candidates & (candidates - 1)) == 0) {
     return &group_.member(static_cast<unsigned>(std::countr_zero(candidates)));
   }
 
-  // Fewest calls outstanding; among equals, each in turn. Each kind of operation has turns of its own: one that always
-  // follows another would always meet the same member.
-  std::uint8_t& ownTurn = session.turns[static_cast<std::size_t>(tries.row.effect.op)];
+  return leastBusy(session, tries.row.effect.op, candidates);
+}
+
+// Fewest calls outstanding; among equals, each in turn. Each kind of operation has turns of its own: one that always
+// follows another would always meet the same member.
+GroupMember* Failover::leastBusy(Session& session, Op op, MemberMask candidates) const {
+  std::uint8_t& ownTurn = session.turns[static_cast<std::size_t>(op)];
   const unsigned turn = ownTurn % kMaxMembers;
   const MemberMask later = candidates & ~(bit(turn) - 1);
   GroupMember* best = nullptr;

@@ -55,6 +55,17 @@ class Failover : public MemberCalls {
 
  private:
   struct Tries;
+  // Whose turn it is (nobody: not decided), and the try if it was made.
+  struct Try {
+    GroupMember* member = nullptr;
+    bool made = false;
+    std::uint32_t epoch = 0;
+    cryptoki::Outcome outcome{};
+  };
+
+  Try straight(Session& session, Request& request) P11HA_REQUIRES(session.mutex);
+  CK_RV persist(Session& session, Request& request, Try made) P11HA_REQUIRES(session.mutex);
+  GroupMember* leastBusy(Session& session, cryptoki::Op op, MemberMask candidates) const P11HA_REQUIRES(session.mutex);
 
   GroupMember* choose(Session& session, const Request& request, const Tries& tries) const P11HA_REQUIRES(session.mutex);
   cryptoki::Outcome tryOn(GroupMember& member, Session& session, Request& request, Tries& tries)

@@ -144,11 +144,10 @@ void Management::watch() {
     const RunningCall& running = session.running;
     const std::int64_t since = running.since.load(std::memory_order_acquire);
     if (since == 0 || session.owner.load(std::memory_order_acquire) != &owner_) return;
-    const cryptoki::Fn fn = running.fn.load(std::memory_order_relaxed);
+    const auto [epoch, index, fn] = running.what.load(std::memory_order_relaxed);
     const auto deadline = isKeyGeneration(fn) ? group_.policy.keyGenerationDeadline : group_.policy.callDeadline;
     if (present - since <= deadline.count()) return;
-    GroupMember& member = group_.member(running.member.load(std::memory_order_relaxed));
-    const std::uint32_t epoch = running.epoch.load(std::memory_order_relaxed);
+    GroupMember& member = group_.member(index);
     if (member.epoch.load(std::memory_order_acquire) != epoch || member.isSuspect()) return;
     group_.log(halog::MemberHung{member.serial, std::string(cryptoki::function(fn).name),
                                  static_cast<std::uint64_t>(deadline.count())});

@@ -2,13 +2,7 @@
 
 namespace p11ha::ha {
 
-bool namesObjects(const cryptoki::OwnedMechanism& mechanism) {
-  if (mechanism.get()->ulParameterLen == 0) return false;
-  bool names = false;
-  cryptoki::OwnedMechanism copy = mechanism;
-  copy.forEachHandle([&names](CK_OBJECT_HANDLE&) { names = true; });
-  return names;
-}
+bool namesObjects(const cryptoki::OwnedMechanism& mechanism) { return mechanism.namesHandles(); }
 
 std::optional<cryptoki::OwnedMechanism> translate(const cryptoki::OwnedMechanism& mechanism, Group& group,
                                                   Catalog& catalog, GroupMember& member, std::uint32_t epoch) {

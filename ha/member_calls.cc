@@ -9,19 +9,6 @@ using cryptoki::Fn;
 using cryptoki::makeCall;
 using cryptoki::Outcome;
 
-Outcome MemberCalls::execute(GroupMember& member, std::uint32_t epoch, Session& session, const Call& call) {
-  RunningCall& running = session.running;
-  running.member.store(static_cast<std::uint8_t>(member.index), std::memory_order_relaxed);
-  running.epoch.store(epoch, std::memory_order_relaxed);
-  running.fn.store(call.fn, std::memory_order_relaxed);
-  running.since.store(group_.coarseNow(), std::memory_order_release);
-  member.outstanding.fetch_add(1, std::memory_order_relaxed);
-  const Outcome outcome = member.token->execute(call);
-  member.outstanding.fetch_sub(1, std::memory_order_relaxed);
-  running.since.store(0, std::memory_order_release);
-  return outcome;
-}
-
 Outcome MemberCalls::callOn(GroupMember& member, std::uint32_t epoch, Session& session, Call call) {
   Outcome outcome = sessionOn(session, member, epoch);
   if (outcome.rv == CKR_OK) {

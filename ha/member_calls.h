@@ -28,7 +28,16 @@ class MemberCalls {
  protected:
   /// The call itself, seen by balancing and by the watchdog.
   cryptoki::Outcome execute(GroupMember& member, std::uint32_t epoch, Session& session, const cryptoki::Call& call)
-      P11HA_REQUIRES(session.mutex);
+      P11HA_REQUIRES(session.mutex) {
+    RunningCall& running = session.running;
+    running.what.store({epoch, static_cast<std::uint8_t>(member.index), call.fn}, std::memory_order_relaxed);
+    running.since.store(group_.coarseNow(), std::memory_order_release);
+    member.outstanding.fetch_add(1, std::memory_order_relaxed);
+    const cryptoki::Outcome outcome = member.token->execute(call);
+    member.outstanding.fetch_sub(1, std::memory_order_relaxed);
+    running.since.store(0, std::memory_order_release);
+    return outcome;
+  }
 
   Group& group_;
 };

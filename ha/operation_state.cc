@@ -110,6 +110,7 @@ CK_RV OperationStates::set(Session& session, const Call& call, std::span<const N
     if ((saved->operations >> op & 1U) == 0) continue;
     operation.mechanism.clear();
     operation.standing = Standing::Active;
+    session.noteBegun(static_cast<cryptoki::Op>(op));
     operation.pinned = true;
     operation.member = static_cast<std::uint8_t>(request.answeredBy);
     operation.epoch = request.answeredUnder;

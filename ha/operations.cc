@@ -14,18 +14,18 @@ using cryptoki::Op;
 using cryptoki::RoleKind;
 
 NamedObjects::NamedObjects(Group& group, Session& session, const Call& call) {
-  for (const Argument& argument : cryptoki::function(call.fn).args()) {
-    if (!cryptoki::isObjectHandle(argument.role)) continue;
-    const auto handle = call.get<CK_OBJECT_HANDLE>(argument.word);
+  const Function& row = cryptoki::function(call.fn);
+  for (; count_ < row.objectCount; ++count_) {
+    const auto handle = call.get<CK_OBJECT_HANDLE>(row.objectWords[count_]);
     ObjectPtr& recent = session.recent[count_];
     if (recent == nullptr || recent->handle() != handle || !recent->alive()) recent = group.objects.find(handle);
-    objects_[count_++] = {argument.word, &recent};
+    objects_[count_] = {row.objectWords[count_], &recent};
   }
 }
 
 CK_RV noteMechanism(const Call& call, cryptoki::OwnedMechanism& copy, const cryptoki::OwnedMechanism*& naming) {
-  const Argument* argument = cryptoki::function(call.fn).find(RoleKind::Mechanism);
-  const auto* mechanism = argument == nullptr ? nullptr : call.get<const CK_MECHANISM*>(argument->word);
+  const std::uint8_t word = cryptoki::function(call.fn).mechanismWord;
+  const auto* mechanism = word == 0 ? nullptr : call.get<const CK_MECHANISM*>(word);
   if (mechanism == nullptr) return CKR_OK;
   if (const CK_RV rv = copy.assign(*mechanism); rv != CKR_OK) return rv;
   if (namesObjects(copy)) naming = &copy;
@@ -52,8 +52,10 @@ CK_RV Operations::begin(Session& session, const Call& call) {
     if (rv == CKR_OK) operation.end();
     return rv;
   }
-  cryptoki::OwnedMechanism aside;
-  cryptoki::OwnedMechanism& noted = operation.active() ? aside : operation.mechanism;
+  // While the operation is active, what began it is still needed.
+  std::optional<cryptoki::OwnedMechanism> aside;
+  if (operation.active()) aside.emplace();
+  cryptoki::OwnedMechanism& noted = aside ? *aside : operation.mechanism;
   if (const CK_RV rv = noted.assign(*mechanism); rv != CKR_OK) return rv;
   // The member gets our copy, so that what it writes to it is noticed: such an operation cannot move.
   request.call.set(1, noted.get());
@@ -66,7 +68,7 @@ CK_RV Operations::begin(Session& session, const Call& call) {
   }
   if (rv != CKR_OK) return rv;
   noted.writeBack(*mechanism);
-  if (operation.active()) operation.mechanism = std::move(aside);
+  if (aside) operation.mechanism = std::move(*aside);
   operation.end();
   operation.standing = Standing::Active;
   operation.init = call.fn;
@@ -74,6 +76,7 @@ CK_RV Operations::begin(Session& session, const Call& call) {
   operation.epoch = request.answeredUnder;
   if (!named.all().empty() && operation.key != named.first()) operation.key = named.first();
   session.latest = row.effect.op;
+  session.noteBegun(row.effect.op);
   return CKR_OK;
 }
 
@@ -130,9 +133,10 @@ CK_RV Operations::proceed(Session& session, const Call& call) {
     if (copy.pinned()) both[0].operation->pinned = true;
   }
   const CK_RV rv = failover_.run(session, request);
+  const Consequence what = consequence(call, rv);
   for (const Continued& each : both) {
     if (each.operation == nullptr) break;
-    switch (consequence(call, rv)) {
+    switch (what) {
       case Consequence::None:
         break;
       case Consequence::Taken:
@@ -211,6 +215,7 @@ CK_RV Operations::authenticate(Session& session, const Call& call) {
 CK_RV Operations::once(Session& session, const Call& call) {
   const NamedObjects named(group_, session, call);
   Request request{call, named.all()};
+  if (cryptoki::function(call.fn).mechanismWord == 0) return failover_.run(session, request);
   cryptoki::OwnedMechanism mechanism;
   if (const CK_RV rv = noteMechanism(call, mechanism, request.mechanism); rv != CKR_OK) return rv;
   return failover_.run(session, request);

@@ -32,6 +32,7 @@ CK_RV Searches::begin(Session& session, const Call& call) {
   addOnlyElsewhere(session, call, *member);
   // It stays open on the member, which then answers to what does not go together with it.
   find.standing = Standing::Active;
+  session.noteBegun(cryptoki::Op::Find);
   find.member = static_cast<std::uint8_t>(member->index);
   find.epoch = session.members[member->index].epoch;
   return CKR_OK;

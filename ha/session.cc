@@ -1,13 +1,16 @@
 #include "ha/session.h"
 
 #include <algorithm>
+#include <bit>
 
 namespace p11ha::ha {
 
-Operation* Session::anyActive() {
-  const auto found =
-      std::find_if(operations.begin(), operations.end(), [](const Operation& operation) { return operation.active(); });
-  return found == operations.end() ? nullptr : &*found;
+Operation* Session::findActive() {
+  for (; begun != 0; begun = static_cast<std::uint16_t>(begun & (begun - 1U))) {
+    Operation& operation = operations[static_cast<std::size_t>(std::countr_zero(begun))];
+    if (operation.active()) return &operation;
+  }
+  return nullptr;
 }
 
 bool Session::anyOn(unsigned member) const {
@@ -35,12 +38,6 @@ SessionTable::~SessionTable() {
   for (auto& chunk : chunks_) delete chunk.load(std::memory_order_relaxed);
 }
 
-Session* SessionTable::at(std::size_t index) const {
-  if (index >= kMaxSessions) return nullptr;
-  Chunk* chunk = chunks_[index / kChunk].load(std::memory_order_acquire);
-  return chunk == nullptr ? nullptr : &chunk->sessions[index % kChunk];
-}
-
 Session* SessionTable::open(SessionOwner& owner, CK_FLAGS flags, const std::function<void(Session&)>& set) {
   std::uint32_t index = 0;
   std::uint64_t generation = 0;
@@ -61,33 +58,13 @@ Session* SessionTable::open(SessionOwner& owner, CK_FLAGS flags, const std::func
     generation = ++generation_;
   }
   Session& session = *at(index);
-  base::Lock lock(session.mutex);
+  session.mutex.lock();
   session.flags.store(flags, std::memory_order_relaxed);
   session.owner.store(&owner, std::memory_order_relaxed);
   set(session);
   session.handle.store(generation * kMaxSessions | index, std::memory_order_release);
-  return &session;
-}
-
-Session* SessionTable::lock(CK_SESSION_HANDLE handle) {
-  Session* session = handle == CK_INVALID_HANDLE ? nullptr : at(handle % kMaxSessions);
-  if (session == nullptr) return nullptr;
-  session->mutex.lock();
-  if (session->handle.load(std::memory_order_relaxed) == handle) [[likely]]
-    return session;
-  unlock(*session);
-  return nullptr;
-}
-
-void SessionTable::unlock(Session& session) {
   session.mutex.unlock();
-#if !defined(__x86_64__)
-  // Unlocking is a full barrier on x86-64 only; elsewhere the load below could overtake it and both sides miss the
-  // other.
-  std::atomic_thread_fence(std::memory_order_seq_cst);
-#endif
-  if (session.closing_.load(std::memory_order_seq_cst)) [[unlikely]]
-    cleanUpIfFree(session);
+  return &session;
 }
 
 void SessionTable::cleanUpIfFree(Session& session) {

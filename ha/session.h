@@ -7,7 +7,7 @@
 #include <memory>
 #include <vector>
 
-#include "base/mutex.h"
+#include "base/light_mutex.h"
 #include "ha/group.h"
 #include "ha/operation.h"
 
@@ -31,10 +31,13 @@ struct Search {
 
 /// What the watchdog sees of a call that runs now.
 struct RunningCall {
+  struct What {
+    std::uint32_t epoch = 0;
+    std::uint8_t member = 0;
+    cryptoki::Fn fn{};
+  };
   std::atomic<std::int64_t> since{0};  // milliseconds of the group's coarse clock; 0: none
-  std::atomic<std::uint32_t> epoch{0};
-  std::atomic<std::uint8_t> member{0};
-  std::atomic<cryptoki::Fn> fn{};
+  std::atomic<What> what{};
 };
 
 /// One session. Its memory is the table's and is used again for other sessions; the handle tells them apart.
@@ -45,7 +48,7 @@ class Session {
   Session& operator=(const Session&) = delete;
 
   /// Held for as long as a call on this session runs: the only lock of ours that is.
-  base::Mutex mutex;
+  base::LightMutex mutex;
 
   std::atomic<CK_SESSION_HANDLE> handle{CK_INVALID_HANDLE};
   std::atomic<SessionOwner*> owner{nullptr};
@@ -68,7 +71,11 @@ class Session {
 
   Operation& operation(cryptoki::Op op) P11HA_REQUIRES(mutex) { return operations[static_cast<std::size_t>(op)]; }
   /// Any operation that is active, so that others begin on its member; nullptr if none is.
-  Operation* anyActive() P11HA_REQUIRES(mutex);
+  Operation* anyActive() P11HA_REQUIRES(mutex) { return begun == 0 ? nullptr : findActive(); }
+  /// An operation has become active.
+  void noteBegun(cryptoki::Op op) P11HA_REQUIRES(mutex) {
+    begun = static_cast<std::uint16_t>(begun | 1U << static_cast<unsigned>(op));
+  }
   /// Could an operation, active or doubtful, be in the session on that member?
   bool anyOn(unsigned member) const P11HA_REQUIRES(mutex);
   /// Can all that are there be begun again elsewhere?
@@ -81,7 +88,11 @@ class Session {
 
  private:
   friend class SessionTable;
-  std::atomic<bool> closing_{false};  // closed, and not yet cleaned up
+  Operation* findActive() P11HA_REQUIRES(mutex);
+
+  static_assert(cryptoki::kOpCount <= 16);
+  std::uint16_t begun P11HA_GUARDED_BY(mutex) = 0;  // operations that may be active, a bit each
+  std::atomic<bool> closing_{false};                // closed, and not yet cleaned up
   std::uint32_t index_ = 0;
 };
 
@@ -100,9 +111,21 @@ class SessionTable {
   Session* open(SessionOwner& owner, CK_FLAGS flags, const std::function<void(Session&)>& set);
 
   /// Locks the session of that handle for the caller; nullptr, and nothing locked, if there is none.
-  Session* lock(CK_SESSION_HANDLE handle) P11HA_NO_THREAD_SAFETY_ANALYSIS;
+  Session* lock(CK_SESSION_HANDLE handle) P11HA_NO_THREAD_SAFETY_ANALYSIS {
+    Session* session = handle == CK_INVALID_HANDLE ? nullptr : at(handle % kMaxSessions);
+    if (session == nullptr) return nullptr;
+    session->mutex.lock();
+    if (session->handle.load(std::memory_order_relaxed) == handle) [[likely]]
+      return session;
+    unlock(*session);
+    return nullptr;
+  }
   /// Unlocks, and cleans up if it was closed meanwhile.
-  void unlock(Session& session) P11HA_NO_THREAD_SAFETY_ANALYSIS;
+  void unlock(Session& session) P11HA_NO_THREAD_SAFETY_ANALYSIS {
+    session.mutex.unlock();
+    if (session.closing_.load(std::memory_order_seq_cst)) [[unlikely]]
+      cleanUpIfFree(session);
+  }
 
   /// False if there is no such session.
   bool close(CK_SESSION_HANDLE handle);
@@ -124,7 +147,10 @@ class SessionTable {
     std::array<Session, kChunk> sessions;
   };
 
-  Session* at(std::size_t index) const;
+  Session* at(std::size_t index) const {
+    Chunk* chunk = chunks_[index / kChunk].load(std::memory_order_acquire);
+    return chunk == nullptr ? nullptr : &chunk->sessions[index % kChunk];
+  }
   void cleanUpIfFree(Session& session) P11HA_NO_THREAD_SAFETY_ANALYSIS;
 
   std::array<std::atomic<Chunk*>, kMaxSessions / kChunk> chunks_{};
