@@ -2,6 +2,7 @@
 
 #include <chrono>
 #include <new>
+#include <optional>
 #include <string>
 #include <utility>
 
@@ -74,12 +75,14 @@ class FileLog::Writer {
       P11HA_REQUIRES(mutex_) {
     const base::Wall wall = clock_.wall();
     const auto second = std::chrono::floor<std::chrono::seconds>(wall);
-    if (prefix_.empty() || second != prefixSecond_) {
-      prefix_ = linePrefix(pid_, localTime(wall));
-      prefixSecond_ = second;
+    if (second != headSecond_ || groupSerial != headSerial_) {
+      headSecond_.reset();  // in case of std::bad_alloc
+      headSerial_ = groupSerial;
+      head_ = lineHead(groupSerial, pid_, localTime(wall));
+      headSecond_ = second;
     }
     record_.clear();
-    appendLine(record_, event, groupSerial, prefix_);
+    appendLine(record_, event, head_);
     const LogFile::Put put = file_.put(record_, wall, settings.value.maxLength);
     if (const std::uint64_t rotations = file_.takeRotations()) counts_.rotations.fetch_add(rotations);
     return put;
@@ -93,8 +96,10 @@ class FileLog::Writer {
   LogFile file_ P11HA_GUARDED_BY(mutex_);
   const Settings* applied_ P11HA_GUARDED_BY(mutex_) = nullptr;
   std::uint64_t unreported_ P11HA_GUARDED_BY(mutex_) = 0;
-  std::chrono::sys_seconds prefixSecond_ P11HA_GUARDED_BY(mutex_){};
-  std::string prefix_ P11HA_GUARDED_BY(mutex_);
+  // What the last line began with, and when and for which group it was so.
+  std::optional<std::chrono::sys_seconds> headSecond_ P11HA_GUARDED_BY(mutex_);
+  std::string headSerial_ P11HA_GUARDED_BY(mutex_);
+  std::string head_ P11HA_GUARDED_BY(mutex_);
   std::string record_ P11HA_GUARDED_BY(mutex_);
 };
 

@@ -25,6 +25,20 @@ constexpr std::size_t placeholders(std::string_view text) {
   return count;
 }
 
+// The text around the placeholders.
+template <class E>
+constexpr auto kPieces = [] {
+  std::array<std::string_view, placeholders(E::kText) + 1> pieces;
+  std::string_view text = E::kText;
+  for (std::size_t i = 0; i + 1 < pieces.size(); ++i) {
+    const std::size_t at = text.find('<');
+    pieces.at(i) = text.substr(0, at);
+    text.remove_prefix(at + placeholderSize(text.substr(at)));
+  }
+  pieces.back() = text;
+  return pieces;
+}();
+
 // The structured bindings tie a text to its fields: a placeholder too few or too many does not compile.
 template <class E>
 auto fieldsOf(const E& event) {
@@ -74,15 +88,9 @@ void append(std::string& out, const ObjectText& object) {
 void appendMessage(std::string& out, const Event& event) {
   std::visit(
       [&out]<class E>(const E& e) {
-        std::string_view text = E::kText;
-        const auto appendField = [&](const auto& field) {
-          const std::size_t at = text.find('<');
-          out += text.substr(0, at);
-          append(out, field);
-          text.remove_prefix(at + placeholderSize(text.substr(at)));
-        };
-        std::apply([&](const auto&... field) { (appendField(field), ...); }, fieldsOf(e));
-        out += text;
+        const std::string_view* piece = kPieces<E>.data();
+        out += *piece;
+        std::apply([&](const auto&... field) { ((append(out, field), out += *++piece), ...); }, fieldsOf(e));
       },
       event);
 }
@@ -96,7 +104,7 @@ std::tm localTime(base::Wall wall) {
   return local;
 }
 
-std::string linePrefix(pid_t pid, const std::tm& local) {
+std::string lineHead(std::string_view groupSerial, pid_t pid, const std::tm& local) {
   // strftime's names follow the process's locale.
   constexpr std::array kDays = {"Sun", "Mon", "Tue", "Wed", "Thu", "Fri", "Sat"};
   constexpr std::array kMonths = {"Jan", "Feb", "Mar", "Apr", "May", "Jun", "Jul", "Aug", "Sep", "Oct", "Nov", "Dec"};
@@ -105,7 +113,10 @@ std::string linePrefix(pid_t pid, const std::tm& local) {
                 "%s %s %2d %02d:%02d:%02d %d : [%ld] HA group: ", kDays.at(static_cast<unsigned>(local.tm_wday)),
                 kMonths.at(static_cast<unsigned>(local.tm_mon)), local.tm_mday, local.tm_hour, local.tm_min,
                 local.tm_sec, 1900 + local.tm_year, static_cast<long>(pid));
-  return text.data();
+  std::string head = text.data();
+  appendEscaped(head, groupSerial);
+  head += ' ';
+  return head;
 }
 
 std::string message(const Event& event) {
@@ -114,17 +125,15 @@ std::string message(const Event& event) {
   return out;
 }
 
-void appendLine(std::string& out, const Event& event, std::string_view groupSerial, std::string_view linePrefix) {
-  out += linePrefix;
-  appendEscaped(out, groupSerial);
-  out += ' ';
+void appendLine(std::string& out, const Event& event, std::string_view lineHead) {
+  out += lineHead;
   appendMessage(out, event);
   out += '\n';
 }
 
 std::string line(const Event& event, std::string_view groupSerial, pid_t pid, const std::tm& local) {
   std::string out;
-  appendLine(out, event, groupSerial, linePrefix(pid, local));
+  appendLine(out, event, lineHead(groupSerial, pid, local));
   return out;
 }
 

@@ -37,8 +37,8 @@ class TimeZone {
 base::Wall at(std::time_t seconds) { return std::chrono::system_clock::from_time_t(seconds); }
 
 std::string timeOf(base::Wall wall) {
-  const std::string prefix = linePrefix(1, localTime(wall));
-  return prefix.substr(0, prefix.find(" : "));
+  const std::string head = lineHead("1", 1, localTime(wall));
+  return head.substr(0, head.find(" : "));
 }
 
 TEST(Format, TimeIsCtimes) {
