@@ -117,7 +117,7 @@ CK_RV KeyManagement::change(Session& session, const Call& call) {
   const NamedObjects named(group_, session, call);
   Request request{call, named.all()};
   const CK_RV rv = failover_.run(session, request);
-  const ObjectPtr object = named.first();
+  const ObjectPtr& object = named.first();
   if (rv != CKR_OK || object == nullptr) return rv;
 
   GroupMember& first = group_.member(request.answeredBy);
@@ -142,7 +142,7 @@ CK_RV KeyManagement::destroy(Session& session, const Call& call) {
   const NamedObjects named(group_, session, call);
   Request request{call, named.all()};
   const CK_RV rv = failover_.run(session, request);
-  const ObjectPtr object = named.first();
+  const ObjectPtr& object = named.first();
   if (rv != CKR_OK || object == nullptr) return rv;
   // From here on nobody binds it any more: a copy made at this moment is removed by whoever made it.
   group_.objects.remove(object);

@@ -46,8 +46,8 @@ void Management::stop() {
   });
 }
 
-void Management::post(unsigned member, MemberEvent event) {
-  scheduler_.post([this, member, event = std::move(event)] { apply(member, event); });
+void Management::post(unsigned member, const MemberEvent& event) {
+  scheduler_.post([this, member, event] { apply(member, event); });
 }
 
 void Management::lost(unsigned member, std::uint32_t epoch, Loss loss, CK_RV rv) {

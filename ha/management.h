@@ -34,7 +34,7 @@ class Management {
   MemberState state(unsigned member) const P11HA_EXCLUDES(mutex_);
 
  private:
-  void post(unsigned member, MemberEvent event);
+  void post(unsigned member, const MemberEvent& event);
   void apply(unsigned member, const MemberEvent& event) P11HA_EXCLUDES(mutex_);
   Step transition(unsigned member, const MemberEvent& event) P11HA_EXCLUDES(mutex_);
   void arm(unsigned member, std::uint32_t epoch, base::Monotonic at);

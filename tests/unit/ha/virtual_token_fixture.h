@@ -51,7 +51,7 @@ class VirtualTokenTest : public testing::Test {
     scheduler.run();
   }
 
-  void start(std::set<unsigned> standby = {}) {
+  void start(const std::set<unsigned>& standby = {}) {
     std::vector<MemberSpec> specs;
     for (unsigned i = 0; i < members.size(); ++i) specs.push_back({members[i], standby.contains(i)});
     token = std::make_unique<VirtualToken>(CK_SLOT_ID{0}, Face::Group, policy, std::move(specs),
