@@ -37,6 +37,10 @@ Outcome listObjects(Member& member, CK_SESSION_HANDLE session, Template& query,
     outcome = member.execute(makeCall<Fn::FindObjects>(session, &handles[before], kBatch, &count));
     handles.resize(before + (outcome.rv == CKR_OK ? std::min(count, kBatch) : 0));
     if (outcome.rv != CKR_OK || count == 0) break;
+    if (handles.size() > kMaxFound) {
+      outcome = {CKR_GENERAL_ERROR};
+      break;
+    }
   }
   const Outcome ended = member.execute(makeCall<Fn::FindObjectsFinal>(session));
   return outcome.rv != CKR_OK ? outcome : ended;

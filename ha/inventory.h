@@ -9,6 +9,9 @@
 
 namespace p11ha::ha {
 
+/// More objects than any search is believed to find: a member that goes on is lying.
+inline constexpr std::size_t kMaxFound = std::size_t{1} << 20;
+
 struct InventoryEntry {
   CK_OBJECT_HANDLE handle = CK_INVALID_HANDLE;
   Identity identity;

@@ -272,5 +272,25 @@ TEST_F(VirtualTokenFailover, ASearchWhoseMemberIsLostMeanwhileIsBegunAnew) {
   EXPECT_EQ(findKey(session), key);
 }
 
+TEST_F(VirtualTokenFailover, ASearchThatFailsMidwayLeavesNoneActive) {
+  startServing();
+  members[0]->script = answering(Fn::FindObjects, {CKR_GENERAL_ERROR});
+  EXPECT_EQ(call(session, cryptoki::makeCall<Fn::FindObjectsInit>(session, nullptr, CK_ULONG{0})), CKR_GENERAL_ERROR);
+  members[0]->script = nullptr;
+  EXPECT_EQ(findKey(session), key);
+}
+
+TEST_F(VirtualTokenFailover, ASearchWithoutEndIsGivenUp) {
+  startServing();
+  members[0]->script = [](const Call& made) -> std::optional<Outcome> {
+    if (made.fn != Fn::FindObjects) return std::nullopt;
+    *made.get<CK_ULONG*>(3) = made.get<CK_ULONG>(2);
+    return Outcome{CKR_OK};
+  };
+  EXPECT_EQ(call(session, cryptoki::makeCall<Fn::FindObjectsInit>(session, nullptr, CK_ULONG{0})), CKR_GENERAL_ERROR);
+  EXPECT_EQ(call(session, cryptoki::makeCall<Fn::Logout>(session)), CKR_OK);
+  EXPECT_EQ(login(session), CKR_OK) << "the same for the inventory";
+}
+
 }  // namespace
 }  // namespace p11ha::ha
