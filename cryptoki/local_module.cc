@@ -4,6 +4,11 @@
 #include "cryptoki/text.h"
 
 namespace p11ha::cryptoki {
+namespace {
+
+constexpr CK_ULONG kMaxSlots = 65536;  // what a module may make us allocate
+
+}  // namespace
 
 LocalModule::LocalModule(Modules& modules, LoadedModule& loaded, std::string reserved)
     : modules_(modules), loaded_(loaded), reserved_(std::move(reserved)), functions_(loaded.functions) {}
@@ -23,9 +28,11 @@ base::Result<std::vector<TokenInSlot>, CK_RV> LocalModule::tokens() const {
   for (int tries = 0; rv == CKR_BUFFER_TOO_SMALL && tries < 8; ++tries) {
     CK_ULONG count = 0;
     rv = invoke(functions_, makeCall<Fn::GetSlotList>(CK_BBOOL{CK_TRUE}, nullptr, &count));
+    if (rv == CKR_OK && count > kMaxSlots) rv = CKR_GENERAL_ERROR;
     if (rv != CKR_OK) break;
     slots.resize(count);
     rv = invoke(functions_, makeCall<Fn::GetSlotList>(CK_BBOOL{CK_TRUE}, slots.data(), &count));
+    if (rv == CKR_OK && count > slots.size()) rv = CKR_GENERAL_ERROR;
     slots.resize(rv == CKR_OK ? count : 0);
   }
   if (rv != CKR_OK) return base::Failure{rv};

@@ -30,7 +30,7 @@ base::Result<FunctionList, std::string> loadFunctions(void* library) {
     CK_UTF8CHAR name[] = "PKCS 11";
     CK_INTERFACE_PTR interface = nullptr;
     if (getInterface(name, &version, &interface, 0) == CKR_OK && interface != nullptr &&
-        interface->pFunctionList != nullptr) {
+        interface->pFunctionList != nullptr && static_cast<const CK_VERSION*>(interface->pFunctionList)->major == 3) {
       std::memcpy(&functions, interface->pFunctionList, sizeof functions);
       return functions;
     }
@@ -39,9 +39,8 @@ base::Result<FunctionList, std::string> loadFunctions(void* library) {
   if (symbol == nullptr) return base::Failure{std::string("it has no C_GetFunctionList, so it is no PKCS#11 module")};
   CK_FUNCTION_LIST_PTR list = nullptr;
   const CK_RV rv = reinterpret_cast<CK_C_GetFunctionList>(symbol)(&list);
-  if (rv != CKR_OK || list == nullptr) {
-    return base::Failure{"its C_GetFunctionList answers " + returnCodeName(rv)};
-  }
+  if (rv != CKR_OK) return base::Failure{"its C_GetFunctionList answers " + returnCodeName(rv)};
+  if (list == nullptr) return base::Failure{std::string("its C_GetFunctionList gives no list")};
   std::memcpy(&functions, list, sizeof(CK_FUNCTION_LIST));
   return functions;
 }

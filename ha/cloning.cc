@@ -18,7 +18,8 @@ namespace {
 
 constexpr CK_ULONG kTransferKeyBytes = 32;
 constexpr CK_ULONG kHandOverBits = 2048;
-constexpr CK_ULONG kWrapBlock = 8;  // RFC 3394
+constexpr CK_ULONG kWrapBlock = 8;                   // RFC 3394
+constexpr CK_ULONG kMaxWrapped = CK_ULONG{1} << 20;  // what a member may make us allocate for a wrapped key
 
 Copied failedAt(Copied::Result lost, const Outcome& outcome, const std::string& what) {
   return {isLoss(outcome) ? lost : Copied::Result::Refused, CK_INVALID_HANDLE,
@@ -31,8 +32,10 @@ Outcome wrap(cryptoki::Member& member, CK_SESSION_HANDLE session, CK_MECHANISM& 
   CK_ULONG length = 0;
   Outcome outcome = member.execute(makeCall<Fn::WrapKey>(session, &mechanism, with, key, nullptr, &length));
   if (outcome.rv != CKR_OK) return outcome;
+  if (length > kMaxWrapped) return {CKR_GENERAL_ERROR};
   wrapped.resize(length);
   outcome = member.execute(makeCall<Fn::WrapKey>(session, &mechanism, with, key, wrapped.data(), &length));
+  if (outcome.rv == CKR_OK && length > wrapped.size()) outcome = {CKR_GENERAL_ERROR};
   wrapped.resize(outcome.rv == CKR_OK ? length : 0);
   return outcome;
 }
@@ -217,6 +220,10 @@ std::optional<Copied> Cloner::shareTransferKey(Ends& ends) {
   Template material;
   outcome = cryptoki::readAttributes(*taker.token, takerUse.handle(), takerPublic.handle, kMaterial, material);
   if (outcome.rv != CKR_OK) return failedAt(takerLost, outcome, "C_GetAttributeValue");
+  // Half a public key, or another than was asked for, is not handed to a giver that may trust its own objects.
+  const auto modulus = material.find(CKA_MODULUS);
+  if (!modulus || modulus->size() != kHandOverBits / 8 || !material.has(CKA_PUBLIC_EXPONENT))
+    return Copied{Copied::Result::Refused, CK_INVALID_HANDLE, "it shows no public key", {CKR_GENERAL_ERROR}};
   Template publicKey;
   publicKey.addUlong(CKA_CLASS, CKO_PUBLIC_KEY);
   publicKey.addUlong(CKA_KEY_TYPE, CKK_RSA);

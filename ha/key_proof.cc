@@ -48,7 +48,7 @@ Produced oneShot(const KeyOn& on, CK_MECHANISM_TYPE type, std::span<CK_BYTE> inp
   SecureBytes output(4096);
   CK_ULONG length = output.size();
   outcome = run(on, makeCall<Whole>(on.session, input.data(), input.size(), output.data(), &length));
-  if (outcome.rv != CKR_OK) return {std::nullopt, noAnswer(outcome)};
+  if (outcome.rv != CKR_OK || length > output.size()) return {std::nullopt, noAnswer(outcome)};
   output.resize(length);
   return {std::move(output), false};
 }

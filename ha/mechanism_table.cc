@@ -8,13 +8,21 @@ using cryptoki::Fn;
 using cryptoki::makeCall;
 using cryptoki::Outcome;
 
+namespace {
+
+constexpr CK_ULONG kMaxMechanisms = 65536;  // what a member may make us allocate
+
+}  // namespace
+
 Outcome MechanismTable::intersect(cryptoki::Member& member) {
   CK_ULONG count = 0;
   Outcome asked = member.execute(makeCall<Fn::GetMechanismList>(CK_SLOT_ID{0}, nullptr, &count));
   if (asked.rv != CKR_OK) return asked;
+  if (count > kMaxMechanisms) return {CKR_GENERAL_ERROR};
   std::vector<CK_MECHANISM_TYPE> types(count);
   asked = member.execute(makeCall<Fn::GetMechanismList>(CK_SLOT_ID{0}, types.data(), &count));
   if (asked.rv != CKR_OK) return asked;
+  if (count > types.size()) return {CKR_GENERAL_ERROR};
   types.resize(count);
 
   std::map<CK_MECHANISM_TYPE, CK_MECHANISM_INFO> offered;

@@ -76,11 +76,10 @@ CK_RV Searches::ask(Session& session, const Call& init, std::vector<CK_OBJECT_HA
 CK_RV Searches::drain(Session& session, GroupMember& member, std::uint32_t epoch,
                       std::vector<CK_OBJECT_HANDLE>& found) {
   constexpr CK_ULONG kBatch = 256;
-  CK_RV rv = CKR_OK;
-  for (CK_ULONG count = 1; rv == CKR_OK && count != 0;) {
+  for (;;) {
     const std::size_t before = found.size();
     found.resize(before + kBatch);
-    count = 0;
+    CK_ULONG count = 0;
     const Outcome outcome = failover_.callOn(
         member, epoch, session, makeCall<Fn::FindObjects>(CK_SESSION_HANDLE{0}, &found[before], kBatch, &count));
     found.resize(before + (outcome.rv == CKR_OK ? std::min(count, kBatch) : 0));

@@ -45,7 +45,8 @@ base::Result<cryptoki::FunctionList, std::string> loadWrappedModule(const std::s
   CK_UTF8CHAR name[] = "PKCS 11";
   CK_INTERFACE_PTR interface = nullptr;
   const auto getInterface = symbol<CK_C_GetInterface>(library, "C_GetInterface");
-  if (getInterface != nullptr && getInterface(name, &version, &interface, 0) == CKR_OK && interface != nullptr) {
+  if (getInterface != nullptr && getInterface(name, &version, &interface, 0) == CKR_OK && interface != nullptr &&
+      interface->pFunctionList != nullptr && static_cast<const CK_VERSION*>(interface->pFunctionList)->major == 3) {
     std::memcpy(&functions, interface->pFunctionList, sizeof functions);
     return functions;
   }
