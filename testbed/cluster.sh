@@ -94,11 +94,14 @@ TEXT
 }
 
 write_configuration() {
-  local label=$1 serials=() first_sn
+  local label=$1 serials=() digit first_sn
   mapfile -t serials < <(awk '{ print $3 }' "$dir/cluster.new")
-  # 16 characters is all that the serial number of a token has room for.
-  first_sn=1${serials[0]}
-  ((${#serials[0]} < 16)) || first_sn=1${serials[0]: -15}
+  # 16 characters is all that the serial number of a token has room for; a member may have that one already.
+  for digit in {1..9}; do
+    first_sn=$digit${serials[0]}
+    ((${#serials[0]} < 16)) || first_sn=$digit${serials[0]: -15}
+    [[ " ${serials[*]} " == *" $first_sn "* ]] || break
+  done
   cat >"$dir/Chrystoki.conf" <<TEXT
 VirtualToken = {
    VirtualToken00Label = $label;
