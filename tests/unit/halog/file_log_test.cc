@@ -306,7 +306,7 @@ TEST_F(FileLogTest, TailLeftByAProcessThatDiedIsCompleted) {
 TEST_F(FileLogTest, FullDiskDropsAndResumes) {
   // The mount is seen by this process alone.
   if (unshare(CLONE_NEWNS) != 0) GTEST_SKIP() << "needs the right to mount";
-  ASSERT_EQ(mount(nullptr, "/", nullptr, MS_REC | MS_PRIVATE, nullptr), 0);
+  if (mount(nullptr, "/", nullptr, MS_REC | MS_PRIVATE, nullptr) != 0) GTEST_SKIP() << "the root is no mount (chroot)";
   if (mount("none", directory_.path().c_str(), "tmpfs", 0, "size=16k") != 0) GTEST_SKIP() << "needs the right to mount";
   std::ofstream(directory_.file("ballast")) << std::string(8192, 'x');
   std::uint64_t sent = 0;
