@@ -1,6 +1,7 @@
 #include "ha/management.h"
 
 #include <algorithm>
+#include <utility>
 
 namespace p11ha::ha {
 namespace {
@@ -41,7 +42,7 @@ void Management::start(std::span<const CK_RV> attached, bool protectedAuthentica
 
 void Management::stop() {
   scheduler_.post([this] {
-    stopped_ = true;
+    if (std::exchange(stopped_, true)) return;
     group_.log(halog::MgmtThreadTerminate{});
   });
 }

@@ -22,7 +22,7 @@ class Management {
   /// call.
   void start(std::span<const CK_RV> attached, bool protectedAuthenticationPath);
 
-  /// Says that it ends. No timer fires after it; attempts that still run change nothing any more.
+  /// Says that it ends, once. No timer fires after it; attempts that still run change nothing any more.
   void stop();
 
   // Events. Any thread.
