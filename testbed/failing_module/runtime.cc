@@ -187,6 +187,12 @@ void Runtime::amendInfo(const Call& call, Slot& slot, const RuleSet& rules) {
   if (call.fn == Fn::GetTokenInfo && rules.deactivates(subjectOf(&slot))) {
     argument<CK_TOKEN_INFO_PTR>(call, RoleKind::OutInfo)->flags &= ~CK_FLAGS{CKF_USER_PIN_INITIALIZED};
   }
+  // The rule is in force a moment before the login has ended: nobody shall see it in between.
+  if (call.fn == Fn::GetSessionInfo && rules.deactivates(subjectOf(&slot))) {
+    CK_STATE& state = argument<CK_SESSION_INFO_PTR>(call, RoleKind::OutInfo)->state;
+    if (state == CKS_RO_USER_FUNCTIONS) state = CKS_RO_PUBLIC_SESSION;
+    if (state == CKS_RW_USER_FUNCTIONS || state == CKS_RW_SO_FUNCTIONS) state = CKS_RW_PUBLIC_SESSION;
+  }
 }
 
 CK_RV Runtime::listSlots(const Call& call, const RuleSet& rules) {
