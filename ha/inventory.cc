@@ -3,6 +3,7 @@
 #include <map>
 
 #include "cryptoki/attribute_reader.h"
+#include "cryptoki/return_codes.h"
 
 namespace p11ha::ha {
 
@@ -29,7 +30,12 @@ Outcome listObjects(Member& member, CK_SESSION_HANDLE session, Template& query,
                     std::vector<CK_OBJECT_HANDLE>& handles) {
   constexpr CK_ULONG kBatch = 256;
   Outcome outcome = member.execute(makeCall<Fn::FindObjectsInit>(session, query.data(), query.count()));
-  if (outcome.rv != CKR_OK) return outcome;
+  if (outcome.rv != CKR_OK) {
+    // Some members (SoftHSM) keep a search active that they answered so.
+    if (cryptoki::classify(outcome.rv) == cryptoki::RvClass::Ask)
+      member.execute(makeCall<Fn::FindObjectsFinal>(session));
+    return outcome;
+  }
   for (;;) {
     const std::size_t before = handles.size();
     handles.resize(before + kBatch);

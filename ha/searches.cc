@@ -60,7 +60,12 @@ CK_RV Searches::ask(Session& session, const Call& init, std::vector<CK_OBJECT_HA
   // A member lost between the Init and the end of the search is one more reason to begin again.
   for (std::size_t tries = 0; tries <= group_.members.size(); ++tries) {
     Request request{init, {}};
-    if (const CK_RV rv = failover_.run(session, request); rv != CKR_OK) return rv;
+    if (const CK_RV rv = failover_.run(session, request); rv != CKR_OK) {
+      // Some members (SoftHSM) keep a search active that they answered so.
+      if (cryptoki::classify(rv) == cryptoki::RvClass::Ask && request.answeredBy != Request::kAnyMember)
+        close(session, group_.member(request.answeredBy), request.answeredUnder);
+      return rv;
+    }
     member = &group_.member(request.answeredBy);
     found.clear();
     const CK_RV rv = drain(session, *member, request.answeredUnder, found);
@@ -100,9 +105,9 @@ void Searches::addOnlyElsewhere(Session& session, const Call& init, const GroupM
   for (GroupMember& member : group_.each(holders)) {
     const std::uint32_t epoch = member.epoch.load(std::memory_order_acquire);
     std::vector<CK_OBJECT_HANDLE> there;
-    if (failover_.callOn(member, epoch, session, init).rv != CKR_OK) continue;
-    const bool whole = drain(session, member, epoch, there) == CKR_OK;
-    close(session, member, epoch);
+    const Outcome begun = failover_.callOn(member, epoch, session, init);
+    const bool whole = begun.rv == CKR_OK && drain(session, member, epoch, there) == CKR_OK;
+    if (!isLoss(begun)) close(session, member, epoch);
     if (!whole) continue;
     for (const CK_OBJECT_HANDLE handle : there) {
       const ObjectPtr object = group_.objects.findAt(member.index, handle);

@@ -23,6 +23,7 @@ class Searches {
   CK_RV close(Session& session, GroupMember& member, std::uint32_t epoch) P11HA_REQUIRES(session.mutex);
   CK_RV drain(Session& session, GroupMember& member, std::uint32_t epoch, std::vector<CK_OBJECT_HANDLE>& found)
       P11HA_REQUIRES(session.mutex);
+  /// Ends the member's own search.
   void addOnlyElsewhere(Session& session, const cryptoki::Call& init, const GroupMember& asked)
       P11HA_REQUIRES(session.mutex);
 

@@ -292,5 +292,25 @@ TEST_F(VirtualTokenFailover, ASearchWithoutEndIsGivenUp) {
   EXPECT_EQ(login(session), CKR_OK) << "the same for the inventory";
 }
 
+// SoftHSM does so where it meets a file that another thread is removing.
+TEST_F(VirtualTokenFailover, ASearchThatIsActiveAlthoughItsInitWasRefusedIsEnded) {
+  startServing();
+  members[0]->script = [&self = *members[0]](const Call& made) -> std::optional<Outcome> {
+    if (made.fn != Fn::FindObjectsInit) return std::nullopt;
+    self.script = nullptr;
+    EXPECT_EQ(self.execute(made).rv, CKR_OK);
+    return Outcome{CKR_GENERAL_ERROR};
+  };
+  const auto usual = members[0]->script;
+  EXPECT_EQ(call(session, cryptoki::makeCall<Fn::FindObjectsInit>(session, nullptr, CK_ULONG{0})), CKR_GENERAL_ERROR);
+  EXPECT_EQ(findKey(session), key);
+
+  // The same in the inventory that a login takes.
+  EXPECT_EQ(call(session, cryptoki::makeCall<Fn::Logout>(session)), CKR_OK);
+  members[0]->script = usual;
+  EXPECT_EQ(login(session), CKR_OK);
+  EXPECT_NE(findKey(session), CK_INVALID_HANDLE);
+}
+
 }  // namespace
 }  // namespace p11ha::ha
