@@ -75,7 +75,10 @@ CK_RV Failover::persist(Session& session, Request& request, Try made) {
     if (judgement.loss != Loss::None) {
       discardSession(session, *member);
       group_.lose(*member, tries.epoch, judgement.loss, outcome.rv);
-      if (outcome.fate == Fate::Unknown) ++tries.unknownLosses;
+      if (outcome.fate == Fate::Unknown && tries.unknownLosses++ == 0) {
+        tries.victim = member;
+        tries.victimEpoch = tries.epoch;
+      }
       if (judgement.loss == Loss::Deactivated && !group_.policy.failoverOnDeactivation) return outcome.rv;
     }
     switch (judgement.next) {
@@ -100,8 +103,10 @@ CK_RV Failover::persist(Session& session, Request& request, Try made) {
         tries.tried |= bit(member->index);
         tries.rebound = tries.resolved = tries.loggedInAgain = false;
         break;
-      case Next::OperationOver:
       case Next::Poisoned:
+        group_.poisoned(tries.row.name, *tries.victim, tries.victimEpoch, *member, tries.epoch);
+        [[fallthrough]];
+      case Next::OperationOver:
         endOperations(request);
         return CKR_DEVICE_ERROR;
       case Next::Probe:  // judgeTry has probed

@@ -39,4 +39,11 @@ void Group::lose(GroupMember& member, std::uint32_t epoch, Loss loss, CK_RV rv) 
   onLoss(member.index, epoch, loss, rv);
 }
 
+void Group::poisoned(std::string_view function, GroupMember& first, std::uint32_t firstEpoch, GroupMember& second,
+                     std::uint32_t secondEpoch) {
+  log(halog::CallPoisoned{std::string(function), first.serial, second.serial});
+  onPoison(first.index, firstEpoch);
+  onPoison(second.index, secondEpoch);
+}
+
 }  // namespace p11ha::ha

@@ -8,6 +8,7 @@
 #include <map>
 #include <memory>
 #include <string>
+#include <string_view>
 #include <vector>
 
 #include "base/clock.h"
@@ -117,6 +118,10 @@ class Group {
   /// A call under that epoch lost the member: it is avoided at once, and Management is told. Any thread.
   void lose(GroupMember& member, std::uint32_t epoch, Loss loss, CK_RV rv);
 
+  /// The call ended both members, each under its epoch: says so, and tells Management. Any thread.
+  void poisoned(std::string_view function, GroupMember& first, std::uint32_t firstEpoch, GroupMember& second,
+                std::uint32_t secondEpoch);
+
   /// Milliseconds of a clock that Management moves now and then, never 0: cheap enough to be read in every call.
   std::int64_t coarseNow() const { return coarseNow_.load(std::memory_order_relaxed); }
   void setCoarseNow(base::Monotonic now) {
@@ -130,6 +135,7 @@ class Group {
   void publish(const GroupView& next) P11HA_EXCLUDES(viewsMutex_);
   /// Management's ear. Set before the first call.
   std::function<void(unsigned member, std::uint32_t epoch, Loss loss, CK_RV rv)> onLoss;
+  std::function<void(unsigned member, std::uint32_t epoch)> onPoison;
   /// Whoever wants to know that the group has become usable, or has ceased to be. Set before Management begins.
   std::function<void(bool)> onPresence;
 

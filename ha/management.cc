@@ -17,6 +17,7 @@ Management::Management(Group& group, Recovery& recovery, SessionTable& sessions,
                        base::Scheduler& scheduler, base::Workers& workers)
     : group_(group), recovery_(recovery), sessions_(sessions), owner_(owner), scheduler_(scheduler), workers_(workers) {
   group_.onLoss = [this](unsigned member, std::uint32_t epoch, Loss loss, CK_RV rv) { lost(member, epoch, loss, rv); };
+  group_.onPoison = [this](unsigned member, std::uint32_t epoch) { post(member, event::Poisoned{epoch}); };
 }
 
 void Management::start(std::span<const CK_RV> attached, bool protectedAuthenticationPath) {

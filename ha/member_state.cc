@@ -42,6 +42,11 @@ class Transition {
     state().phase = Phase::GivenUp;
   }
 
+  void operator()(const event::Poisoned& e) {
+    // Of the outage that it began, and of no later one.
+    if (state().phase != Phase::Active && state().epoch == e.epoch + 1) state().poisoned = true;
+  }
+
   void operator()(const event::AttemptDue& e) {
     if (state().phase != Phase::Down || e.epoch != state().epoch) return;
     startAttempt();
@@ -56,6 +61,7 @@ class Transition {
     state().cause = Cause::None;
     state().attempts = 0;
     state().lastError = CKR_OK;
+    state().poisoned = false;
     effects().serveChanged = true;
   }
 
@@ -76,7 +82,7 @@ class Transition {
       return;
     }
     log(halog::RecoveryFailed{state().attempts, serial_, code(e.rv)});
-    if (limited() && state().attempts >= static_cast<std::uint64_t>(policy_.attempts)) {
+    if (limited() && !state().poisoned && state().attempts >= static_cast<std::uint64_t>(policy_.attempts)) {
       log(halog::AttemptsExceeded{serial_});
       state().phase = Phase::GivenUp;
       return;
@@ -111,6 +117,7 @@ class Transition {
     state().cause = cause;
     state().lastError = rv;
     state().attempts = 0;
+    state().poisoned = false;
     ++state().epoch;
     effects().serveChanged = true;
   }

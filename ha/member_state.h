@@ -38,6 +38,8 @@ struct MemberState {
   std::uint32_t epoch = 1;
   std::uint64_t attempts = 0;  // in this outage
   CK_RV lastError = CKR_OK;
+  /// A call ended it and another member: the outage is the call's fault, and its attempts have no limit.
+  bool poisoned = false;
 };
 
 namespace event {
@@ -59,6 +61,10 @@ struct LoginRefused {
   std::uint32_t epoch = 0;
   CK_RV rv = CKR_OK;
 };
+/// The call that found it gone under that epoch ended another member, too.
+struct Poisoned {
+  std::uint32_t epoch = 0;
+};
 /// The timer of the next attempt has run out.
 struct AttemptDue {
   std::uint32_t epoch = 0;
@@ -78,9 +84,9 @@ struct LoginStarted {};
 struct RecoverNow {};
 }  // namespace event
 
-using MemberEvent =
-    std::variant<event::Unreachable, event::Failed, event::Deactivated, event::LoginRefused, event::AttemptDue,
-                 event::AttemptSucceeded, event::AttemptFailed, event::LoginStarted, event::RecoverNow>;
+using MemberEvent = std::variant<event::Unreachable, event::Failed, event::Deactivated, event::LoginRefused,
+                                 event::AttemptDue, event::AttemptSucceeded, event::AttemptFailed, event::LoginStarted,
+                                 event::RecoverNow, event::Poisoned>;
 
 /// What the shell has to do after a step, in this order.
 struct Effects {

@@ -17,6 +17,8 @@ struct Failover::Tries {
   bool resolved = false;
   bool loggedInAgain = false;
   unsigned unknownLosses = 0;
+  GroupMember* victim = nullptr;  // the first member that the call ended with its fate unknown
+  std::uint32_t victimEpoch = 0;
   CK_RV refusal = CKR_OK;  // why a member could not even be asked
 };
 

@@ -6,7 +6,7 @@ namespace p11ha::ha {
 
 bool operator==(const MemberState& a, const MemberState& b) {
   return a.phase == b.phase && a.cause == b.cause && a.epoch == b.epoch && a.attempts == b.attempts &&
-         a.lastError == b.lastError;
+         a.lastError == b.lastError && a.poisoned == b.poisoned;
 }
 
 namespace {
@@ -69,14 +69,22 @@ TEST(MemberState, StaleEpochsChangeNothing) {
 TEST(MemberState, EventsThatDoNotFitThePhaseChangeNothing) {
   // By MemberEvent's alternative: the phases that it means something to.
   const std::vector<std::vector<Phase>> fits = {
-      {Phase::Active},     {Phase::Active},  {Phase::Active},
-      {Phase::Active},     {Phase::Down},    {Phase::Recovering},
-      {Phase::Recovering}, {Phase::GivenUp}, {Phase::Down, Phase::GivenUp},
+      {Phase::Active},
+      {Phase::Active},
+      {Phase::Active},
+      {Phase::Active},
+      {Phase::Down},
+      {Phase::Recovering},
+      {Phase::Recovering},
+      {Phase::GivenUp},
+      {Phase::Down, Phase::GivenUp},
+      {Phase::Down, Phase::Recovering, Phase::GivenUp},
   };
   std::vector<MemberEvent> events = epochEvents(7);
   events.insert(events.begin(), event::Unreachable{CKR_TOKEN_NOT_PRESENT});
   events.emplace_back(event::LoginStarted{});
   events.emplace_back(event::RecoverNow{});
+  events.emplace_back(event::Poisoned{6});
   for (const MemberEvent& event : events) {
     for (const Phase phase : kPhases) {
       const auto& right = fits[event.index()];
@@ -174,6 +182,31 @@ TEST(MemberState, TheLastAttemptIsFollowedByAttemptsExceeded) {
     EXPECT_EQ(after.effects.log, expected);
     EXPECT_EQ(after.state.phase, number == 3 ? Phase::GivenUp : Phase::Down);
     EXPECT_EQ(after.effects.timer.has_value(), number != 3);
+  }
+}
+
+TEST(MemberState, AnOutageThatACallBroughtIsNotCountedAgainstTheLimit) {
+  Step after = stepped(stateOf(Phase::Active), event::Failed{7, CKR_DEVICE_ERROR}, attempts(1));
+  after = stepped(after.state, event::Poisoned{7}, attempts(1));
+  EXPECT_TRUE(nothing(after.effects));
+  for (std::uint64_t number = 1; number <= 3; ++number) {
+    after = stepped(after.state, event::AttemptDue{8}, attempts(1));
+    after = stepped(after.state, event::AttemptFailed{8, CKR_DEVICE_ERROR, {}}, attempts(1));
+    EXPECT_EQ(after.state.phase, Phase::Down);
+    EXPECT_EQ(after.effects.log, (Log{halog::RecoveryFailed{number, kSerial, kDeviceError}}));
+  }
+  // The next outage is counted.
+  after = stepped(after.state, event::AttemptDue{8}, attempts(1));
+  after = stepped(after.state, event::AttemptSucceeded{8, 0}, attempts(1));
+  after = stepped(after.state, event::Failed{8, CKR_DEVICE_ERROR}, attempts(1));
+  after = stepped(after.state, event::AttemptDue{9}, attempts(1));
+  after = stepped(after.state, event::AttemptFailed{9, CKR_DEVICE_ERROR, {}}, attempts(1));
+  EXPECT_EQ(after.state.phase, Phase::GivenUp);
+}
+
+TEST(MemberState, APoisonedCallSaysNothingOfAnotherOutage) {
+  for (const MemberState& state : {stateOf(Phase::Active), stateOf(Phase::Down, Cause::Dropped, 0, 9)}) {
+    EXPECT_TRUE(stepped(state, event::Poisoned{7}).state == state);
   }
 }
 

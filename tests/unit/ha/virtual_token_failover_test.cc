@@ -312,5 +312,33 @@ TEST_F(VirtualTokenFailover, ASearchThatIsActiveAlthoughItsInitWasRefusedIsEnded
   EXPECT_NE(findKey(session), CK_INVALID_HANDLE);
 }
 
+TEST_F(VirtualTokenFailover, ACallThatEndsTwoMembersIsNamedAndTheirRecoveryIsNotCounted) {
+  policy.recovery.attempts = 1;
+  startServing();
+  ScriptedMember& first = begin(session);
+  for (const auto& member : members) member->script = answering(Fn::Sign, {CKR_DEVICE_ERROR, Fate::Unknown});
+  EXPECT_EQ(finish(session).rv, CKR_DEVICE_ERROR);
+  scheduler.run();
+  const std::vector<halog::Event> said = news();
+  const auto poisoned = std::find_if(said.begin(), said.end(), [](const halog::Event& event) {
+    return std::holds_alternative<halog::CallPoisoned>(event);
+  });
+  ASSERT_NE(poisoned, said.end());
+  const auto& named = std::get<halog::CallPoisoned>(*poisoned);
+  EXPECT_EQ(named.function, "C_Sign");
+  EXPECT_EQ(named.first, first.serial());
+  EXPECT_NE(named.second, named.first);
+  EXPECT_EQ(lines<halog::CallPoisoned>(), 1U);
+  EXPECT_EQ(lines<halog::DropMember>(), 2U);
+
+  for (const auto& member : members) {
+    member->script = nullptr;
+    if (phase(*member) == Phase::Down) member->down = Outcome{CKR_DEVICE_ERROR};
+  }
+  scheduler.advance(seconds(600));
+  EXPECT_EQ(lines<halog::RecoveryFailed>(), 20U);
+  EXPECT_EQ(lines<halog::AttemptsExceeded>(), 0U);
+}
+
 }  // namespace
 }  // namespace p11ha::ha
