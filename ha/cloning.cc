@@ -76,6 +76,10 @@ std::string Cloner::obstacle(const Template& attributes, CloningPolicy policy) {
     return "it is not extractable, and there is no cloning domain";
   if (attributes.boolean(CKA_WRAP_WITH_TRUSTED).value_or(false))
     return "it wants a trusted key to wrap it, and there is no cloning domain";
+  // CKM_AES_KEY_WRAP_PAD pads a secret to whole blocks, and some tokens hand the padding out as part of the key.
+  const bool wrapped = attributes.boolean(CKA_SENSITIVE).value_or(false);
+  if (objectClass == CKO_SECRET_KEY && wrapped && attributes.ulong(CKA_VALUE_LEN).value_or(0) % kWrapBlock != 0)
+    return "its length is no multiple of 8 bytes";
   return {};
 }
 
@@ -95,8 +99,6 @@ Copied Cloner::copy(GroupMember& source, std::uint32_t sourceEpoch, CK_OBJECT_HA
 }
 
 Copied Cloner::copyBetween(Ends& ends, CK_OBJECT_HANDLE object, const Target& target) {
-  static constexpr CK_ATTRIBUTE_TYPE kNature[] = {CKA_CLASS, CKA_KEY_TYPE, CKA_SENSITIVE, CKA_EXTRACTABLE,
-                                                  CKA_WRAP_WITH_TRUSTED};
   const CK_SESSION_HANDLE reading = ends.sourceUse.handle();
   Template nature;
   Outcome outcome = cryptoki::readAttributes(*ends.source.token, reading, object, kNature, nature);
@@ -116,14 +118,7 @@ Copied Cloner::copyBetween(Ends& ends, CK_OBJECT_HANDLE object, const Target& ta
                                   key && readable ? cryptoki::CopyValue::With : cryptoki::CopyValue::Without, wanted);
   if (outcome.rv != CKR_OK) return failedAt(Copied::Result::SourceLost, outcome, "C_GetAttributeValue");
   wanted.setBool(CKA_TOKEN, target.token);
-  if (!readable) {
-    // CKM_AES_KEY_WRAP_PAD pads a secret to whole blocks, and some tokens hand the padding out as part of the key.
-    if (objectClass == CKO_SECRET_KEY && nature.ulong(CKA_VALUE_LEN).value_or(0) % kWrapBlock != 0) {
-      return {
-          Copied::Result::Refused, CK_INVALID_HANDLE, "its length is no multiple of 8 bytes", {CKR_KEY_UNEXTRACTABLE}};
-    }
-    return copyWrapped(ends, object, wanted, target);
-  }
+  if (!readable) return copyWrapped(ends, object, wanted, target);
   const CK_SESSION_HANDLE making = target.session != CK_INVALID_HANDLE ? target.session : ends.targetUse.handle();
   Copied copied;
   outcome = ends.atTarget(makeCall<Fn::CreateObject>(making, wanted.data(), wanted.count(), &copied.handle));

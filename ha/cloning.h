@@ -41,7 +41,9 @@ class Cloner {
 
   Copied copy(GroupMember& source, std::uint32_t sourceEpoch, CK_OBJECT_HANDLE object, const Target& target);
 
-  /// Could this object be copied at all? Empty: yes; else why not.
+  /// Could this object be copied at all, as far as these attributes of it (kNature) tell? Empty: yes; else why not.
+  static constexpr CK_ATTRIBUTE_TYPE kNature[] = {CKA_CLASS,       CKA_KEY_TYPE,          CKA_SENSITIVE,
+                                                  CKA_EXTRACTABLE, CKA_WRAP_WITH_TRUSTED, CKA_VALUE_LEN};
   static std::string obstacle(const cryptoki::Template& attributes, CloningPolicy policy);
 
  private:

@@ -246,10 +246,9 @@ CK_RV KeyGeneration::makeLasting(Session& session, Making& making) {
 }
 
 std::string KeyGeneration::obstacle(Session& session, const Holder& holder, std::size_t part) {
-  static constexpr CK_ATTRIBUTE_TYPE kNature[] = {CKA_CLASS, CKA_EXTRACTABLE, CKA_WRAP_WITH_TRUSTED};
   Template nature;
   cryptoki::readAttributes(*holder.member->token, session.members[holder.member->index].handle, holder.temporary[part],
-                           kNature, nature);
+                           Cloner::kNature, nature);
   return Cloner::obstacle(nature, group_.policy.cloning);
 }
 

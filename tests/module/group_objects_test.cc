@@ -156,5 +156,26 @@ TEST_F(GroupObjects, AKeyThatMayNotLeaveStaysOnItsMember) {
   EXPECT_EQ(logged("has dropped member"), 0U);
 }
 
+// SoftHSM hands out the padding of CKM_AES_KEY_WRAP_PAD with the key: a clone would be another key.
+TEST_F(GroupObjects, ASecretThatCannotBeWrappedTrulyStaysOnItsMember) {
+  const std::string label = "odd";
+  CK_ULONG length = 65;
+  CK_MECHANISM generation{CKM_GENERIC_SECRET_KEY_GEN, nullptr, 0};
+  Template wanted{flag(CKA_TOKEN),       flag(CKA_PRIVATE),     flag(CKA_SIGN),
+                  flag(CKA_SENSITIVE),   flag(CKA_EXTRACTABLE), {CKA_VALUE_LEN, &length, sizeof length},
+                  text(CKA_LABEL, label)};
+  CK_OBJECT_HANDLE key = 0;
+  ASSERT_EQ(client.f->C_GenerateKey(session, &generation, wanted.data(), wanted.size(), &key), CKR_OK);
+  EXPECT_EQ(onEach({text(CKA_LABEL, label)}), "1 0 0");
+  EXPECT_EQ(logged("is on 1 of 3 members: its length is no multiple of 8 bytes"), 1U) << log();
+  Bytes first;
+  ASSERT_EQ(sign(session, CKM_SHA256_HMAC, key, first), CKR_OK);
+  for (int i = 0; i < 6; ++i) {
+    Bytes again;
+    ASSERT_EQ(sign(session, CKM_SHA256_HMAC, key, again), CKR_OK);
+    EXPECT_EQ(again, first);
+  }
+}
+
 }  // namespace
 }  // namespace p11ha::tests
