@@ -88,8 +88,8 @@ CK_RV KeyGeneration::generate(Session& session, const Call& call) {
   const bool plain =
       !group_.policy.synchronize || (making.wantsToken() && (!session.readWrite() || !making.copyable()));
   for (std::size_t tries = 0; !plain && tries < group_.members.size(); ++tries) {
-    const MemberMask synced = group_.view().synced;
-    if (std::popcount(synced) < 2) break;
+    // With one member left there is nobody to clone to, but a key that could never be cloned is still to be refused.
+    if (std::popcount(group_.view().synced) < 2 && !keys_.deniesUnreplicated()) break;
     if (const auto rv = staged(session, making)) return *rv;
   }
   return directly(session, making);
@@ -104,13 +104,19 @@ CK_RV KeyGeneration::directly(Session& session, Making& making) {
   Request request{making.withTemplates(handles), {}};
   if (const CK_RV rv = failover_.run(session, request); rv != CKR_OK) return rv;
   Holder maker{&group_.member(request.answeredBy), request.answeredUnder, handles, handles, {}};
+  for (std::size_t i = 0; i < making.parts.size() && keys_.deniesUnreplicated(); ++i) {
+    if (keys_.obstacle(session, *maker.member, handles[i]).empty()) continue;
+    making.holders.assign({maker});
+    dropTemporaries(session, making);
+    return CKR_TEMPLATE_INCONSISTENT;
+  }
   for (std::size_t i = 0; i < making.parts.size(); ++i) {
     const ObjectPtr object = keys_.note(session, *maker.member, maker.epoch, handles[i]);
     *making.parts[i].answer = object->handle();
     if (!group_.policy.synchronize) continue;
-    const std::string why = obstacle(session, maker, i);
+    const std::string why = keys_.obstacle(session, *maker.member, maker.temporary[i]);
     if (!why.empty()) {
-      logUnreplicated(object, why);
+      keys_.logUnreplicated(object, why);
       continue;
     }
     for (GroupMember& member : group_.each(keys_.others(*maker.member))) {
@@ -132,8 +138,8 @@ std::optional<CK_RV> KeyGeneration::staged(Session& session, Making& making) {
   making.holders.push_back(maker);
 
   for (std::size_t i = 0; i < making.parts.size(); ++i) {
-    making.parts[i].obstacle = obstacle(session, maker, i);
-    if (!making.parts[i].obstacle.empty() && group_.policy.unreplicated == UnreplicatedKeys::Deny) {
+    making.parts[i].obstacle = keys_.obstacle(session, *maker.member, maker.temporary[i]);
+    if (!making.parts[i].obstacle.empty() && keys_.deniesUnreplicated()) {
       dropTemporaries(session, making);
       return CKR_TEMPLATE_INCONSISTENT;
     }
@@ -239,17 +245,10 @@ CK_RV KeyGeneration::makeLasting(Session& session, Making& making) {
       }
       catalog_.madeAlso(objects[i], *holder.member, holder.epoch, holder.made[i]);
     }
-    if (!making.parts[i].obstacle.empty()) logUnreplicated(objects[i], making.parts[i].obstacle);
+    if (!making.parts[i].obstacle.empty()) keys_.logUnreplicated(objects[i], making.parts[i].obstacle);
   }
   dropTemporaries(session, making);
   return CKR_OK;
-}
-
-std::string KeyGeneration::obstacle(Session& session, const Holder& holder, std::size_t part) {
-  Template nature;
-  cryptoki::readAttributes(*holder.member->token, session.members[holder.member->index].handle, holder.temporary[part],
-                           Cloner::kNature, nature);
-  return Cloner::obstacle(nature, group_.policy.cloning);
 }
 
 void KeyGeneration::dropTemporaries(Session& session, Making& making) {
@@ -264,11 +263,6 @@ void KeyGeneration::dropTemporaries(Session& session, Making& making) {
       temporary = CK_INVALID_HANDLE;
     }
   }
-}
-
-void KeyGeneration::logUnreplicated(const ObjectPtr& object, const std::string& reason) {
-  const auto holders = static_cast<std::uint64_t>(std::popcount(object->usable()));
-  group_.log(halog::UnreplicatedObject{describe(object->identity()), holders, group_.members.size(), reason});
 }
 
 }  // namespace p11ha::ha

@@ -27,9 +27,7 @@ class KeyGeneration {
   std::optional<CK_RV> staged(Session& session, Making& making) P11HA_REQUIRES(session.mutex);
   void cloneToOthers(Session& session, Making& making) P11HA_REQUIRES(session.mutex);
   CK_RV makeLasting(Session& session, Making& making) P11HA_REQUIRES(session.mutex);
-  std::string obstacle(Session& session, const Holder& holder, std::size_t part) P11HA_REQUIRES(session.mutex);
   void dropTemporaries(Session& session, Making& making) P11HA_REQUIRES(session.mutex);
-  void logUnreplicated(const ObjectPtr& object, const std::string& reason);
 
   Group& group_;
   Catalog& catalog_;

@@ -1,5 +1,6 @@
 #include "ha/key_management.h"
 
+#include "cryptoki/attribute_reader.h"
 #include "ha/inventory.h"
 #include "ha/mechanism_handles.h"
 
@@ -87,7 +88,38 @@ CK_RV KeyManagement::create(Session& session, const Call& call) {
       unsynced(member, object, outcome);
     }
   }
+  return judgeReplication(session, object, first, answer);
+}
+
+// Of a key that is not on all members and never will be: may it be, and who is told?
+CK_RV KeyManagement::judgeReplication(Session& session, const ObjectPtr& object, GroupMember& maker,
+                                      CK_OBJECT_HANDLE* answer) {
+  const auto holders = static_cast<std::size_t>(std::popcount(object->usable()));
+  if (!group_.policy.synchronize || holders == group_.members.size() || !object->identity().isKey()) return CKR_OK;
+  const std::string why = obstacle(session, maker, object->lastAt(maker.index));
+  if (why.empty()) return CKR_OK;
+  if (holders < 2 && deniesUnreplicated()) {
+    *answer = CK_INVALID_HANDLE;
+    remove(session, object, 0);
+    return CKR_TEMPLATE_INCONSISTENT;
+  }
+  if (!object->isSessionObject()) logUnreplicated(object, why);
   return CKR_OK;
+}
+
+bool KeyManagement::deniesUnreplicated() const {
+  return group_.policy.unreplicated == UnreplicatedKeys::Deny && group_.policy.synchronize && group_.members.size() > 1;
+}
+
+std::string KeyManagement::obstacle(Session& session, GroupMember& member, CK_OBJECT_HANDLE object) {
+  cryptoki::Template nature;
+  cryptoki::readAttributes(*member.token, session.members[member.index].handle, object, Cloner::kNature, nature);
+  return Cloner::obstacle(nature, group_.policy.cloning);
+}
+
+void KeyManagement::logUnreplicated(const ObjectPtr& object, const std::string& reason) {
+  const auto holders = static_cast<std::uint64_t>(std::popcount(object->usable()));
+  group_.log(halog::UnreplicatedObject{describe(object->identity()), holders, group_.members.size(), reason});
 }
 
 void KeyManagement::cloneTo(GroupMember& member, Session& session, const ObjectPtr& object, GroupMember& source,
@@ -144,11 +176,15 @@ CK_RV KeyManagement::destroy(Session& session, const Call& call) {
   const CK_RV rv = failover_.run(session, request);
   const ObjectPtr& object = named.first();
   if (rv != CKR_OK || object == nullptr) return rv;
+  remove(session, object, bit(request.answeredBy));
+  return CKR_OK;
+}
+
+void KeyManagement::remove(Session& session, const ObjectPtr& object, MemberMask done) {
   // From here on nobody binds it any more: a copy made at this moment is removed by whoever made it.
   group_.objects.remove(object);
   std::erase(session.objects, object);
-  destroyElsewhere(session, object, bit(request.answeredBy));
-  return CKR_OK;
+  destroyElsewhere(session, object, done);
 }
 
 void KeyManagement::destroyElsewhere(Session& session, const ObjectPtr& object, MemberMask done) {

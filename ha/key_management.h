@@ -29,6 +29,14 @@ class KeyManagement {
   /// The members besides that one to which every change goes.
   MemberMask others(const GroupMember& but) const;
 
+  /// UnreplicatedKeys = deny, in a group that has somebody to replicate to: no key may be made that one member only
+  /// could ever hold.
+  bool deniesUnreplicated() const;
+  /// Why that object on that member cannot be cloned; empty: it can.
+  std::string obstacle(Session& session, GroupMember& member, CK_OBJECT_HANDLE object) P11HA_REQUIRES(session.mutex);
+  /// Logs on how many members a key is that cannot be cloned to the others.
+  void logUnreplicated(const ObjectPtr& object, const std::string& reason);
+
   /// Logs that a member would not follow.
   void unsynced(GroupMember& member, const ObjectPtr& object, const cryptoki::Outcome& outcome);
 
@@ -36,6 +44,9 @@ class KeyManagement {
   void endSessionObjects(Session& session) P11HA_REQUIRES(session.mutex);
 
  private:
+  CK_RV judgeReplication(Session& session, const ObjectPtr& object, GroupMember& maker, CK_OBJECT_HANDLE* answer)
+      P11HA_REQUIRES(session.mutex);
+  void remove(Session& session, const ObjectPtr& object, MemberMask done) P11HA_REQUIRES(session.mutex);
   void destroyElsewhere(Session& session, const ObjectPtr& object, MemberMask done) P11HA_REQUIRES(session.mutex);
   Group& group_;
   Catalog& catalog_;
