@@ -4,6 +4,8 @@
 #include <array>
 #include <optional>
 
+#include "cryptoki/attribute_reader.h"
+
 namespace p11ha::ha {
 
 using base::SecureBytes;
@@ -104,6 +106,85 @@ class PublicKey {
   bool unreachable_ = false;
 };
 
+// A session object that ends with this.
+class Temporary {
+ public:
+  explicit Temporary(const KeyOn& beside) : on_(beside) {}
+  ~Temporary() {
+    if (handle != CK_INVALID_HANDLE) run(on_, makeCall<Fn::DestroyObject>(on_.session, handle));
+  }
+  Temporary(const Temporary&) = delete;
+  Temporary& operator=(const Temporary&) = delete;
+
+  CK_OBJECT_HANDLE handle = CK_INVALID_HANDLE;
+
+ private:
+  const KeyOn& on_;
+};
+
+// The point within CKA_EC_POINT, which is a DER OCTET STRING; empty if it is not.
+std::span<const std::uint8_t> rawPoint(std::span<const std::uint8_t> der) {
+  constexpr std::uint8_t kOctetString = 4;
+  constexpr std::uint8_t kLongLength = 0x81;
+  if (der.size() > 2 && der[0] == kOctetString && der[1] == der.size() - 2) return der.subspan(2);
+  if (der.size() > 3 && der[0] == kOctetString && der[1] == kLongLength && der[2] == der.size() - 3)
+    return der.subspan(3);
+  return {};
+}
+
+Outcome derive(const KeyOn& on, CK_OBJECT_HANDLE key, std::span<const std::uint8_t> point, CK_OBJECT_HANDLE& secret) {
+  SecureBytes peer(point.begin(), point.end());
+  CK_ECDH1_DERIVE_PARAMS parameters{CKD_NULL, 0, nullptr, peer.size(), peer.data()};
+  CK_MECHANISM mechanism{CKM_ECDH1_DERIVE, &parameters, sizeof parameters};
+  Template wanted;
+  wanted.addUlong(CKA_CLASS, CKO_SECRET_KEY);
+  wanted.addUlong(CKA_KEY_TYPE, CKK_GENERIC_SECRET);
+  wanted.addBool(CKA_TOKEN, false);
+  wanted.addBool(CKA_SENSITIVE, true);
+  wanted.addBool(CKA_EXTRACTABLE, false);
+  wanted.addBool(CKA_SIGN, true);
+  return run(on, makeCall<Fn::DeriveKey>(on.session, &mechanism, key, wanted.data(), wanted.count(), &secret));
+}
+
+// For a key that may only derive: it and a throw-away key of the same curve agree on a secret, each with the other's
+// public key, if it is the one that belongs to the material.
+Proof proveByAgreement(const Identity& identity, const KeyOn& candidate) {
+  const Template material = materialAttributes(identity);
+  const auto parameters = material.find(CKA_EC_PARAMS);
+  const auto ownPoint = material.find(CKA_EC_POINT);
+  if (!parameters || !ownPoint || rawPoint(*ownPoint).empty()) return Proof::Impossible;
+  const auto failed = [](const Outcome& outcome) { return noAnswer(outcome) ? Proof::Unreachable : Proof::Impossible; };
+
+  Template forPublic;
+  forPublic.addBool(CKA_TOKEN, false);
+  forPublic.addBool(CKA_PRIVATE, false);
+  forPublic.addBytes(CKA_EC_PARAMS, *parameters);
+  Template forPrivate;
+  forPrivate.addBool(CKA_TOKEN, false);
+  forPrivate.addBool(CKA_DERIVE, true);
+  Temporary peerPublic(candidate);
+  Temporary peerPrivate(candidate);
+  CK_MECHANISM generation{CKM_EC_KEY_PAIR_GEN, nullptr, 0};
+  Outcome outcome = run(candidate, makeCall<Fn::GenerateKeyPair>(
+                                       candidate.session, &generation, forPublic.data(), forPublic.count(),
+                                       forPrivate.data(), forPrivate.count(), &peerPublic.handle, &peerPrivate.handle));
+  if (outcome.rv != CKR_OK) return failed(outcome);
+  static constexpr CK_ATTRIBUTE_TYPE kPoint[] = {CKA_EC_POINT};
+  Template peer;
+  outcome = cryptoki::readAttributes(*candidate.member.token, candidate.session, peerPublic.handle, kPoint, peer);
+  if (outcome.rv != CKR_OK) return failed(outcome);
+  const auto peerPoint = peer.find(CKA_EC_POINT);
+  if (!peerPoint || rawPoint(*peerPoint).empty()) return Proof::Impossible;
+
+  Temporary expected(candidate);
+  Temporary found(candidate);
+  outcome = derive(candidate, peerPrivate.handle, rawPoint(*ownPoint), expected.handle);
+  if (outcome.rv == CKR_OK) outcome = derive(candidate, candidate.key, rawPoint(*peerPoint), found.handle);
+  if (outcome.rv != CKR_OK) return failed(outcome);
+  return proveSecretKey({candidate.member, candidate.session, expected.handle},
+                        {candidate.member, candidate.session, found.handle});
+}
+
 Proof verify(const KeyOn& on, CK_OBJECT_HANDLE publicKey, CK_MECHANISM_TYPE type, std::span<CK_BYTE> data,
              SecureBytes& signature) {
   CK_MECHANISM mechanism{type, nullptr, 0};
@@ -148,6 +229,7 @@ Proof provePrivateKey(const Identity& identity, const KeyOn& candidate, const Cr
   Produced signature = oneShot<Fn::SignInit, Fn::Sign>(candidate, signing, *challenge, credentials);
   if (signature.unreachable) return Proof::Unreachable;
   if (signature.bytes) return verify(candidate, expected.handle(), signing, *challenge, *signature.bytes);
+  if (identity.type == CKK_EC) return proveByAgreement(identity, candidate);
   if (identity.type != CKK_RSA) return Proof::Impossible;
 
   const KeyOn encrypting{candidate.member, candidate.session, expected.handle()};

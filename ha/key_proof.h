@@ -20,7 +20,8 @@ struct KeyOn {
 };
 
 /// Is the private key on this member the one whose public key `identity` has as its material? It signs, or decrypts,
-/// what that public key, made anew from the material as a session object beside it, must accept. `credentials`: for a
+/// what that public key, made anew from the material as a session object beside it, must accept; or, on a curve, agrees
+/// on a secret with a throw-away key that is given the material. `credentials`: for a
 /// key that wants to be authenticated for each use (CKA_ALWAYS_AUTHENTICATE), else null.
 Proof provePrivateKey(const Identity& identity, const KeyOn& candidate, const Credentials* credentials);
 
