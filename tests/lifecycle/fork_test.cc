@@ -154,6 +154,19 @@ TEST_P(Fork, WhileACallIsInsideTheModuleAndHoldsItsLocks) {
   });
 }
 
+// With a key that is not private: to use that takes no random numbers, and OpenSSL's own locks around those, which a
+// child cannot do without, are not held.
+TEST_P(Fork, WhileThreadsAreInsideTheModule) {
+  expectEndsWell([&] {
+    const Working client = work();
+    Callers callers(client, 4, Callers::Key::Public);
+    for (int i = 0; i < 12; ++i) expectForkEndsWell([&] { expectFreshStart(client); });
+    callers.stop();
+    EXPECT_EQ(client.sign(), CKR_OK);
+    EXPECT_EQ(client.f->C_Finalize(nullptr), CKR_OK);
+  });
+}
+
 TEST_P(Fork, WhileAThreadIsInMalloc) {
   expectEndsWell([&] {
     const Working client = work();

@@ -73,9 +73,12 @@ class LifeCycle : public GroupTest {
 /// Threads that make calls on sessions of their own until one of them is told that the library is not initialised.
 class Callers {
  public:
+  enum class Key { Private, Public };
+
   /// Returns when each has made a call.
-  Callers(const Client& client, std::size_t count) : client_(client), begun_(static_cast<std::ptrdiff_t>(count)) {
-    for (std::size_t i = 0; i < count; ++i) threads_.emplace_back([this] { call(); });
+  Callers(const Client& client, std::size_t count, Key key = Key::Private)
+      : client_(client), begun_(static_cast<std::ptrdiff_t>(count)) {
+    for (std::size_t i = 0; i < count; ++i) threads_.emplace_back([this, key] { call(key == Key::Private); });
     begun_.wait();
   }
   ~Callers() { join(); }
@@ -98,10 +101,10 @@ class Callers {
   }
 
  private:
-  void call() {
+  void call(bool isPrivate) {
     const CK_SESSION_HANDLE session = client_.open(0);
     CK_OBJECT_HANDLE key = 0;
-    EXPECT_EQ(client_.createKey(session, key), CKR_OK);
+    EXPECT_EQ(client_.createKey(session, key, isPrivate), CKR_OK);
     EXPECT_EQ(client_.sign(session, key), CKR_OK);
     begun_.count_down();
     CK_RV rv = CKR_OK;

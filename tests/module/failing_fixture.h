@@ -69,15 +69,16 @@ class Client {
     CK_BYTE bytes[8];
     return f->C_GenerateRandom(session, bytes, sizeof bytes);
   }
-  /// A private secret for HMAC, which lives as long as the session.
-  CK_RV createKey(CK_SESSION_HANDLE session, CK_OBJECT_HANDLE& key) const {
+  /// A secret for HMAC, which lives as long as the session.
+  CK_RV createKey(CK_SESSION_HANDLE session, CK_OBJECT_HANDLE& key, bool isPrivate = true) const {
     CK_OBJECT_CLASS object = CKO_SECRET_KEY;
     CK_KEY_TYPE type = CKK_GENERIC_SECRET;
     CK_BBOOL yes = CK_TRUE;
+    CK_BBOOL hidden = isPrivate ? CK_TRUE : CK_FALSE;
     CK_BYTE value[32] = {};
     CK_ATTRIBUTE attributes[] = {{CKA_CLASS, &object, sizeof object},
                                  {CKA_KEY_TYPE, &type, sizeof type},
-                                 {CKA_PRIVATE, &yes, sizeof yes},
+                                 {CKA_PRIVATE, &hidden, sizeof hidden},
                                  {CKA_SIGN, &yes, sizeof yes},
                                  {CKA_VALUE, value, sizeof value}};
     return f->C_CreateObject(session, attributes, std::size(attributes), &key);
