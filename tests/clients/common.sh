@@ -151,5 +151,17 @@ attempt() {
   printf -- '-> %d\n' "$attempted" >&3
 }
 
+# in_order START: sorts what is read by blocks, each from a line that matches START to the next; a token gives its objects in
+# no particular order.
+in_order() {
+  awk -v start="$1" '
+    $0 ~ start && NR > 1 { print block; block = "" }
+    { block = block (block == "" ? "" : "\001") $0 }
+    END { if (block != "") print block }' | sort | tr '\001' '\n'
+}
+
+# openssl req succeeds whatever it finds.
+request_verifies() { openssl req -in "$1" -noout -verify 2>&1 | tee /dev/stderr | grep -q 'verify OK'; }
+
 # The HA log of the group.
 logged() { grep -q -- "$1" "$folder/group/log/haErrorLog.txt"; }

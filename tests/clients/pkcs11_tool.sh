@@ -18,13 +18,8 @@ rules=(
   's/^Data object [0-9]+$/Data object/'
 )
 
-# A token gives objects in no particular order; each is a line and what is indented below it.
-listed() {
-  tool --list-objects "$@" | awk '{ object = /^[^ ]/ ? $0 : object "\x01" $0 } /^[^ ]/ { if (NR > 1) print last } { last = object } END { print last }' |
-    sort | tr '\001' '\n'
-}
-
 tool() { pkcs11-tool --module "$module" --token-label "$label" --login --pin "$pin" "$@"; }
+listed() { tool --list-objects "$@" | in_order '^[^ ]'; }
 
 # The keys that both sides import; what is deterministic must then be the same to the byte.
 mkdir "$folder/keys"
