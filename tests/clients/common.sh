@@ -42,9 +42,10 @@ pids=$folder/pids
 
 cluster() { "$source_dir/testbed/cluster.sh" "$@"; }
 
-# background COMMAND...: its pid is in $!, and it ends with the script at the latest.
+# background COMMAND...: with the standard input given; its pid is in $!, and it ends with the script at the latest. (A function
+# must exec what it runs.)
 background() {
-  "$@" 3>&- &
+  "$@" <&0 3>&- 8>&- &
   printf '%d\n' $! >>"$pids"
 }
 
@@ -123,6 +124,9 @@ on_both() {
   ! logged 'has dropped member' || failed "a member was dropped: $(grep 'has dropped member' "$folder/group/log/haErrorLog.txt")"
   printf '%s: %d steps, the same on both sides\n' "$client" "$(grep -c '^-> ' "$folder/group/said")"
 }
+
+# in_group FUNCTION: runs it on the group only, after on_both; there members may fail.
+in_group() { (enter group && "$1") 3>/dev/null || failed "group: gave up"; }
 
 # Rules, in sed -E, for what may differ; each script adds its own, with the reason.
 rules=()
