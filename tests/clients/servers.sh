@@ -52,7 +52,10 @@ recovered() {
     grep -qE "\[$dropped\].* recovery attempt [0-9]+ succeeded for member: $P11HA_MEMBER_1$" "$P11HA_LOG" || return 1
   done
 }
-signed_by_first() { "$P11HA_BUILD/bin/p11ha-failctl" "$P11HA_FAILING_CONTROL" stats "serial:$P11HA_MEMBER_1" | awk '$1 == "C_Sign" { print $2 }'; }
+signed_by_first() {
+  "$P11HA_BUILD/bin/p11ha-failctl" "$P11HA_FAILING_CONTROL" stats "serial:$P11HA_MEMBER_1" |
+    awk '$1 == "C_Sign" || $1 == "C_SignFinal" { signed += $2 } END { print signed + 0 }'
+}
 signs_again() { (($(signed_by_first) > $1)); }
 
 # outage FILE COMMAND...: the command works until its standard input ends, writing a line "ok" or "failed" for each piece of
