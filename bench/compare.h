@@ -4,8 +4,8 @@
 #include <functional>
 #include <span>
 
-#include "bench/subject.h"
 #include "bench/measure.h"
+#include "bench/subject.h"
 
 namespace p11ha::bench {
 

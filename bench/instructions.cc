@@ -14,8 +14,7 @@ base::Result<CallgrindCosts, std::string> count(const Subject& subject, const Wo
                                                 const std::string& module, const std::string& output) {
   const std::string what = subject.name + ", " + std::string(workload.name);
   const pid_t process = startAgain(
-      subject,
-      {"valgrind", "--tool=callgrind", "--quiet", "--collect-atstart=no", "--callgrind-out-file=" + output},
+      subject, {"valgrind", "--tool=callgrind", "--quiet", "--collect-atstart=no", "--callgrind-out-file=" + output},
       {"counted", "--module", subject.token.module, "--token", subject.token.label, "--workload",
        std::string(workload.name), "--calls", std::to_string(calls)},
       -1);

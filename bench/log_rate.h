@@ -8,7 +8,7 @@
 namespace p11ha::bench {
 
 struct LogRate {
-  std::string log;               // which setting
+  std::string log;  // which setting
   std::size_t lineBytes = 0;
   double bareLinesPerSecond = 0;  // write(2) of one such line after the other, and nothing else; median of the rounds
   double linesPerSecond = 0;      // the HA log

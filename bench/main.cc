@@ -75,8 +75,8 @@ template <class Results>
 void show(const Options& options, const char* key, const Results& results,
           std::string (*table)(std::span<const typename Results::value_type>, Style)) {
   progress("");
-  const std::string text = options.json ? nlohmann::json{{key, toJson(results)}}.dump() + "\n"
-                                        : table(results, options.style());
+  const std::string text =
+      options.json ? nlohmann::json{{key, toJson(results)}}.dump() + "\n" : table(results, options.style());
   std::fputs(text.c_str(), stdout);
   std::fflush(stdout);
 }

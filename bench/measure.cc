@@ -14,7 +14,9 @@ namespace {
 using Clock = std::chrono::steady_clock;
 using std::chrono::nanoseconds;
 
-nanoseconds cpuOf(const timeval& time) { return std::chrono::seconds(time.tv_sec) + std::chrono::microseconds(time.tv_usec); }
+nanoseconds cpuOf(const timeval& time) {
+  return std::chrono::seconds(time.tv_sec) + std::chrono::microseconds(time.tv_usec);
+}
 
 nanoseconds cpuTime() {
   rusage usage{};
@@ -27,6 +29,12 @@ struct alignas(64) Tally {
   Latencies latencies;
   std::uint64_t errors = 0;
   CK_RV firstError = CKR_OK;
+
+  void note(CK_RV rv) {
+    if (rv == CKR_OK) [[likely]]
+      return;
+    if (errors++ == 0) firstError = rv;
+  }
 };
 
 // One reading of the clock a call: a call ends when the next begins.
@@ -37,9 +45,7 @@ void loop(const Workload& workload, Lane& lane, const std::atomic<bool>& over, T
     const Clock::time_point after = Clock::now();
     tally.latencies.add(after - before);
     before = after;
-    if (rv == CKR_OK) [[likely]]
-      continue;
-    if (tally.errors++ == 0) tally.firstError = rv;
+    tally.note(rv);
   }
 }
 
@@ -50,7 +56,7 @@ Sample runAll(const Workload& workload, std::vector<Lane>& lanes, std::chrono::m
   std::vector<std::thread> threads;
   for (std::size_t i = 0; i < lanes.size(); ++i) {
     threads.emplace_back([&, i] {
-      workload.run(lanes[i]);  // what a session does only once is not measured
+      tallies[i].note(workload.run(lanes[i]));  // what a session does only once is not timed
       ready.arrive_and_wait();
       loop(workload, lanes[i], over, tallies[i]);
     });

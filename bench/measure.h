@@ -15,11 +15,11 @@ struct Task {
 };
 
 struct Sample {
-  Latencies latencies;  // of all calls, failed ones too
-  std::uint64_t errors = 0;
-  std::string firstError;             // the name of its rv
-  std::chrono::nanoseconds wall{0};   // from the start to the end of the last call
-  std::chrono::nanoseconds cpu{0};    // of the whole process, meanwhile
+  Latencies latencies;               // of all calls, failed ones too
+  std::uint64_t errors = 0;          // a thread's call before the timed ones counts too
+  std::string firstError;            // the name of its rv
+  std::chrono::nanoseconds wall{0};  // from the start to the end of the last call
+  std::chrono::nanoseconds cpu{0};   // of the whole process, meanwhile
 
   double callsPerSecond() const;
   double cpuMicroseconds() const;  // a call

@@ -15,8 +15,8 @@ struct Subject {
   std::map<std::string, std::string> environment;  // beside this process's own
 };
 
-/// `NAME module=PATH token=LABEL [pin=PIN] [VARIABLE=VALUE ...]`, words apart by blanks; a variable's name begins with a
-/// capital. The PIN is that of the environment (P11HA_PIN) unless given. The error is ready to be shown.
+/// `NAME module=PATH token=LABEL [pin=PIN] [VARIABLE=VALUE ...]`, words apart by blanks; a variable's name begins with
+/// a capital. The PIN is that of the environment (P11HA_PIN) unless given. The error is ready to be shown.
 base::Result<Subject, std::string> parseSubject(const std::string& text);
 
 }  // namespace p11ha::bench

@@ -25,12 +25,9 @@ std::string encode(const base::Result<Sample, std::string>& answer) {
   if (!answer) return json{{"wrong", answer.error()}}.dump();
   json buckets = json::array();
   for (const auto& [bucket, count] : answer->latencies.filled()) buckets.push_back({bucket, count});
-  return json{{"buckets", buckets},
-              {"max", answer->latencies.max().count()},
-              {"errors", answer->errors},
-              {"firstError", answer->firstError},
-              {"wall", answer->wall.count()},
-              {"cpu", answer->cpu.count()}}
+  return json{{"buckets", buckets},           {"max", answer->latencies.max().count()},
+              {"errors", answer->errors},     {"firstError", answer->firstError},
+              {"wall", answer->wall.count()}, {"cpu", answer->cpu.count()}}
       .dump();
 }
 

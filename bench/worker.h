@@ -10,8 +10,9 @@
 
 namespace p11ha::bench {
 
-/// This program, started again with these words and the subject's environment; its PIN is in P11HA_PIN. `before` is what
-/// runs the program, if anything. `kept` stays open for it under the same number, or is -1. -1: it could not be started.
+/// This program, started again with these words and the subject's environment; its PIN is in P11HA_PIN. `before` is
+/// what runs the program, if anything. `kept` stays open for it under the same number, or is -1. -1: it could not be
+/// started.
 pid_t startAgain(const Subject& subject, const std::vector<std::string>& before, const std::vector<std::string>& words,
                  int kept);
 /// Its exit status; -1 if it was killed.
@@ -41,7 +42,8 @@ class Worker {
   LineReader answers_;
 };
 
-/// The other side: says that it is ready (an empty Sample) or what is wrong, and measures until the socket is closed. The exit status of the process.
+/// The other side: says that it is ready (an empty Sample) or what is wrong, and measures until the socket is closed.
+/// The exit status of the process.
 int serve(const Token::Spec& spec, int socket);
 
 }  // namespace p11ha::bench

@@ -13,9 +13,7 @@ CK_RV sessionInfo(Lane& lane) {
   return lane.functions->C_GetSessionInfo(lane.session, &info);
 }
 
-CK_RV random(Lane& lane) {
-  return lane.functions->C_GenerateRandom(lane.session, lane.output.data(), kRandomBytes);
-}
+CK_RV random(Lane& lane) { return lane.functions->C_GenerateRandom(lane.session, lane.output.data(), kRandomBytes); }
 
 CK_RV attribute(Lane& lane) {
   CK_ATTRIBUTE label{CKA_LABEL, lane.output.data(), lane.output.size()};

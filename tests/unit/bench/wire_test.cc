@@ -38,7 +38,8 @@ TEST(Wire, CarriesSamples) {
 }
 
 TEST(Wire, CarriesWhatIsWrong) {
-  const auto arrived = decodeAnswer(encode(base::Result<Sample, std::string>(base::Failure{std::string("no \"token\"\n")})));
+  const auto arrived =
+      decodeAnswer(encode(base::Result<Sample, std::string>(base::Failure{std::string("no \"token\"\n")})));
   ASSERT_FALSE(arrived);
   EXPECT_EQ(arrived.error(), "no \"token\"\n");
   EXPECT_FALSE(decodeAnswer("nonsense"));
