@@ -49,6 +49,7 @@ base::Result<std::vector<Comparison>, std::string> rounds(std::span<const Subjec
     one.callsPerSecond = median(series[who].callsPerSecond);
     one.ratio = medianRatio(series[who].callsPerSecond, series[0].callsPerSecond);
     one.cpuMicroseconds = median(series[who].cpu);
+    one.cpuRatio = medianRatio(series[who].cpu, series[0].cpu);
   }
   return all;
 }
