@@ -96,6 +96,8 @@ class Arguments {
         fn == Fn::InitToken) {
       client_.call<Fn::CloseAllSessions>({}, client_.slot());
       home();
+      standard.keys().findAgain(home_);
+      makeWrong(standard.keys());
     }
     return exact;
   }

@@ -89,6 +89,18 @@ void initializeAndFinalize(Client& client) {
   with("reserved is not NULL");
 }
 
+// Who is not logged in does not find it, and has a handle that nobody knows.
+CK_OBJECT_HANDLE findPrivate(Client& client, CK_SESSION_HANDLE session) {
+  Prepared begin(Fn::FindObjectsInit, {"private", false, {}, {}});
+  client.call(begin.value(0, session).attributes(1, Attributes().text(CKA_LABEL, "private")));
+  Prepared found(Fn::FindObjects, {"private", false, {}, {}});
+  found.memory<CK_OBJECT_HANDLE>(1) = 0x7ffffff3;
+  found.value(0, session).value(2, 1).memory<CK_ULONG>(3);
+  client.call(found);
+  client.call<Fn::FindObjectsFinal>({"private", false, {}, {}}, session);
+  return found.handle(1);
+}
+
 // Each session function in a session of that kind, on private and public objects.
 void kindOfSession(Client& client, bool writable, std::optional<CK_USER_TYPE> user) {
   client.begin();
@@ -96,12 +108,10 @@ void kindOfSession(Client& client, bool writable, std::optional<CK_USER_TYPE> us
   client.login(home);
   Keys keys(client, home, true);
   keys.makeAll();
-  const CK_OBJECT_HANDLE secret =
-      client.create(home, "private",
-                    Attributes()
-                        .add(objectNamed("generic", true).without(CKA_PRIVATE).without(CKA_LABEL))
-                        .text(CKA_LABEL, "private")
-                        .flag(CKA_PRIVATE));
+  client.create(home, "private",
+                Attributes(objectNamed("generic", true).without(CKA_PRIVATE).without(CKA_LABEL))
+                    .text(CKA_LABEL, "private")
+                    .flag(CKA_PRIVATE));
   Standard standard(client, keys);
   standard.prepare(home);
   for (std::size_t i = 0; i < cryptoki::kFunctionCount; ++i) {
@@ -112,6 +122,8 @@ void kindOfSession(Client& client, bool writable, std::optional<CK_USER_TYPE> us
     client.call<Fn::CloseAllSessions>({}, client.slot());
     const CK_SESSION_HANDLE session = client.open("session", writable);
     if (user) client.login(session, *user);
+    keys.findAgain(session);
+    const CK_OBJECT_HANDLE secret = findPrivate(client, session);
     Prepared prepared = standard.of(fn, session);
     client.call(prepared);
     client.section(std::string(function.name) + " private or token");

@@ -73,6 +73,7 @@ class States {
     client_.section(std::string(function.name) + " home");
     client_.call<Fn::CloseAllSessions>({}, client_.slot());
     home();
+    standard.keys().findAgain(home_);
   }
 
   Client& client_;

@@ -164,6 +164,19 @@ CK_OBJECT_HANDLE Keys::operator[](const std::string& name) {
   return made_[name] = client_.create(session_, name, objectNamed(name, token_));
 }
 
+void Keys::findAgain(CK_SESSION_HANDLE session) {
+  session_ = session;
+  for (auto& [name, handle] : made_) {
+    Prepared begin(cryptoki::Fn::FindObjectsInit, {name, false, {}, {}});
+    client_.call(begin.value(0, session).attributes(1, Attributes().text(CKA_LABEL, name)));
+    Prepared found(cryptoki::Fn::FindObjects, {name, false, name, {}});
+    found.memory<CK_OBJECT_HANDLE>(1);
+    found.value(0, session).value(2, 1).memory<CK_ULONG>(3);
+    if (client_.call(found) == CKR_OK) handle = found.handle(1);
+    client_.call<cryptoki::Fn::FindObjectsFinal>({name, false, {}, {}}, session);
+  }
+}
+
 void Keys::makeAll() {
   for (const Kind& kind : kinds()) (*this)[kind.name];
 }

@@ -38,8 +38,9 @@ class Keys {
   CK_OBJECT_HANDLE operator[](const std::string& name);
   /// Makes all of these now.
   void makeAll();
-  /// In whose session those not yet made are made.
-  void use(CK_SESSION_HANDLE session) { session_ = session; }
+  /// Looks for all of them by their labels, in another session: a module may forget handles when the last one is
+  /// closed.
+  void findAgain(CK_SESSION_HANDLE session);
 
  private:
   Client& client_;
