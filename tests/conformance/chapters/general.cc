@@ -22,8 +22,8 @@ void information(Client& client) {
   client.call<Fn::GetMechanismList>({}, client.slot(), mechanisms.data(), &count);
   mechanisms.resize(count);
   std::sort(mechanisms.begin(), mechanisms.end());
-  CK_MECHANISM_INFO mechanism{};
   for (const CK_MECHANISM_TYPE type : mechanisms) {
+    CK_MECHANISM_INFO mechanism{};
     client.section("mechanism " + std::to_string(type));
     client.call<Fn::GetMechanismInfo>({std::to_string(type), false, {}, {}}, client.slot(), type, &mechanism);
   }

@@ -267,6 +267,8 @@ class Trial {
                      .wanted(2, {{CKA_CLASS, 8},
                                  {CKA_KEY_TYPE, 8},
                                  {CKA_LOCAL, 1},
+                                 {CKA_VALUE_LEN, 8},
+                                 {CKA_MODULUS_BITS, 8},
                                  {CKA_KEY_GEN_MECHANISM, 8},
                                  {CKA_SENSITIVE, 1},
                                  {CKA_EXTRACTABLE, 1},

@@ -44,7 +44,9 @@ void Report::add(const std::string& scenario, Comparison comparison) {
     ++states_[entry.function][entry.state];
     ++standings_[entry.function][entry.standing];
   }
-  for (const NotCompared& call : comparison.notCompared) ++notCompared_[call.call.function + ": " + call.reason];
+  for (const NotCompared& one : comparison.notCompared) {
+    ++notCompared_[one.call.function + '(' + (one.call.rv == kDied ? one.call.situation : "...") + "): " + one.reason];
+  }
   std::set<std::pair<std::string, unsigned>> unequal;
   for (Difference& difference : comparison.differences) {
     if (difference.field != "call") unequal.insert({difference.call.section, difference.call.number});

@@ -136,6 +136,10 @@ void Normaliser::found(const Argument& argument, CK_RV rv) {
   const auto* count = call_.get<const CK_ULONG*>(argument.word + 2U);
   if (rv != CKR_OK || count == nullptr) return;
   add("count", length(*count));
+  if (!note_.makes.empty()) {
+    for (CK_ULONG i = 0; i < std::min(*count, room); ++i) names_.name(handles[i], note_.makes);
+    return;
+  }
   // With less room than there is to find, which of them come first is the module's choice.
   if (handles == nullptr || note_.random || *count > room) return;
   std::vector<std::string> names;
@@ -153,6 +157,8 @@ void Normaliser::attributes(const Argument& argument, CK_RV rv) {
   for (std::size_t i = 0; i < before_.size(); ++i) {
     const CK_ATTRIBUTE& now = first[i];
     std::string value = length(now.ulValueLen);
+    // Of a random number the leading zeros may be left out.
+    if (note_.random && now.ulValueLen != CK_UNAVAILABLE_INFORMATION && now.ulValueLen != 0) value = "some";
     const bool given = before_[i].pValue != nullptr && now.ulValueLen != CK_UNAVAILABLE_INFORMATION &&
                        now.ulValueLen <= before_[i].ulValueLen;
     // A nested template's values are pointers; its length says how many.

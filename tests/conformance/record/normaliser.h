@@ -13,7 +13,7 @@ namespace p11ha::conformance {
 struct Note {
   std::string situation;  // what is special about the arguments; empty: nothing
   bool random = false;    // outputs differ from time to time: only their lengths are compared
-  std::string makes;      // the name of the object or session made
+  std::string makes;      // the name of the object or session made; of the one that a search finds again
   std::string makesToo;   // of the second object of C_GenerateKeyPair
 };
 

@@ -75,8 +75,6 @@ void Standard::prepare(CK_SESSION_HANDLE session) {
 
 Prepared Standard::of(Fn fn, CK_SESSION_HANDLE session) {
   Prepared prepared(fn);
-  prepared.note.makes = std::string(cryptoki::function(fn).name) + "'s";
-  prepared.note.makesToo = prepared.note.makes + " too";
   prepared.note.random = fn == Fn::GenerateKey || fn == Fn::GenerateKeyPair || fn == Fn::GetOperationState;
   for (const Argument& one : cryptoki::function(fn).args()) argument(prepared, one, session);
   return prepared;
@@ -108,6 +106,10 @@ void Standard::argument(Prepared& prepared, const Argument& argument, CK_SESSION
       return;
     case RoleKind::NewObject:
     case RoleKind::NewSession:
+      (prepared.note.makes.empty() ? prepared.note.makes : prepared.note.makesToo) =
+          "made by " + std::string(cryptoki::function(fn).name);
+      prepared.memory<CK_ULONG>(word);
+      return;
     case RoleKind::OutNumber:
     case RoleKind::OutSlot:
       prepared.memory<CK_ULONG>(word);
