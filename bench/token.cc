@@ -1,11 +1,11 @@
 #include "bench/token.h"
 
+#include "cryptoki/modules.h"
 #include "cryptoki/return_codes.h"
 
 namespace p11ha::bench {
 
 using cryptoki::FunctionList;
-using cryptoki::LocalModule;
 
 namespace {
 
@@ -103,7 +103,8 @@ CK_RV makeSecret(const FunctionList& functions, CK_SESSION_HANDLE session, KeyKi
 }  // namespace
 
 base::Result<std::unique_ptr<Token>, std::string> Token::open(const Spec& spec) {
-  auto module = LocalModule::open({spec.module, ""});
+  static auto* const modules = new cryptoki::Modules;  // as long as what it loads: for good
+  auto module = modules->open({spec.module, ""});
   if (!module) return base::Failure{module.error()};
   std::unique_ptr<Token> token(new Token(std::move(*module)));
   if (std::string wrong = token->logIn(spec); !wrong.empty()) return base::Failure{spec.module + ": " + wrong};
