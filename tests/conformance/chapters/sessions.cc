@@ -3,6 +3,7 @@
 
 #include "tests/conformance/chapters/scenario.h"
 #include "tests/conformance/script/standard.h"
+#include "tests/conformance/script/variations.h"
 
 namespace p11ha::conformance {
 
@@ -19,25 +20,24 @@ CK_RV loginWith(Client& client, CK_SESSION_HANDLE session, CK_USER_TYPE user, co
 }
 
 void everyFunction(Client& client, const std::string& when) {
-  Keys none(client, 0, false);
-  Standard standard(client, none);
   for (std::size_t i = 0; i < cryptoki::kFunctionCount; ++i) {
     const Fn fn = static_cast<Fn>(i);
+    const auto& function = cryptoki::function(fn);
     if (fn == Fn::Initialize) continue;
-    client.section(when + ' ' + std::string(cryptoki::function(fn).name));
+    client.section(when + ' ' + std::string(function.name));
     // Handles and slot are whatever a client may have kept: nothing is made here.
     Prepared prepared(fn);
-    for (const auto& argument : cryptoki::function(fn).args()) {
-      for (std::size_t word = argument.word; word < argument.word + std::size_t{argument.words}; ++word) {
-        if (argument.role != cryptoki::RoleKind::Reserved) prepared.memory(word, 4096);
+    for (std::size_t word = 0; word < function.wordCount; ++word) {
+      if (isPointer(fn, word)) {
+        prepared.memory(word, 4096);
+      } else {
+        prepared.value(word, 1);
       }
-      if (argument.words == 1 && cryptoki::isObjectHandle(argument.role)) prepared.value(argument.word, 1);
-      if (argument.role == cryptoki::RoleKind::SessionId) prepared.value(argument.word, 1);
-      if (argument.role == cryptoki::RoleKind::SlotId) prepared.value(argument.word, client.slot());
-      if (argument.role == cryptoki::RoleKind::Flags) prepared.value(argument.word, CKF_DONT_BLOCK);
-      if (argument.role == cryptoki::RoleKind::InterfaceRequest)
-        prepared.value(argument.word, 0).value(argument.word + 1U, 0).value(argument.word + 3U, 0);
-      if (argument.words == 2) prepared.value(argument.word + 1U, prepared.call.words[argument.word + 1U]);
+    }
+    if (function.route == Route::Slot) prepared.value(0, client.slot());
+    if (const auto* reserved = function.find(cryptoki::RoleKind::Reserved)) prepared.pointer(reserved->word, nullptr);
+    if (const auto* request = function.find(cryptoki::RoleKind::InterfaceRequest)) {
+      prepared.pointer(request->word, nullptr).pointer(request->word + 1U, nullptr).value(request->word + 3U, 0);
     }
     client.call(prepared);
   }

@@ -124,7 +124,7 @@ class Variations {
     }
     for (std::size_t i = 0; i < argument.words; ++i) {
       const std::size_t word = argument.word + i;
-      if (!kPointers[static_cast<std::size_t>(fn_)][word]) continue;
+      if (!isPointer(fn_, word)) continue;
       const std::string part = i == 0 ? "" : i + 1 == argument.words ? " length" : " middle";
       value(argumentName(fn_, argument) + part + " NULL", word, 0);
     }
@@ -279,6 +279,8 @@ class Variations {
 };
 
 }  // namespace
+
+bool isPointer(Fn fn, std::size_t word) { return kPointers[static_cast<std::size_t>(fn)].at(word); }
 
 std::string argumentName(Fn fn, const Argument& argument) {
   std::size_t before = 0;

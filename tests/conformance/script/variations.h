@@ -26,6 +26,9 @@ struct WrongHandles {
 /// is, buffers around that length. Pure.
 std::vector<Variation> variations(cryptoki::Fn fn, const WrongHandles& wrong, std::optional<CK_ULONG> exact);
 
+/// Is that parameter a pointer?
+bool isPointer(cryptoki::Fn fn, std::size_t word);
+
 /// "data", "second template": how situations name an argument.
 std::string argumentName(cryptoki::Fn fn, const cryptoki::Argument& argument);
 
