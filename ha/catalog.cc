@@ -199,8 +199,18 @@ CK_OBJECT_HANDLE Catalog::prove(const ObjectPtr& object, GroupMember& member, st
   return CK_INVALID_HANDLE;
 }
 
+bool Catalog::knows(GroupMember& member, std::uint32_t epoch, CK_OBJECT_HANDLE handle) {
+  ControlSession::Use control(member.control);
+  if (control.open(*member.token, epoch).rv != CKR_OK) return false;
+  static constexpr CK_ATTRIBUTE_TYPE kClass[] = {CKA_CLASS};
+  Template there;
+  return cryptoki::readAttributes(*member.token, control.handle(), handle, kClass, there).rv == CKR_OK;
+}
+
 void Catalog::resolveAgain(const ObjectPtr& object, GroupMember& member, std::uint32_t epoch) {
   const CK_OBJECT_HANDLE stale = object->at(member.index, epoch);
+  // Of several objects in a call one is meant: those that the member still knows are not.
+  if (stale != CK_INVALID_HANDLE && knows(member, epoch, stale)) return;
   object->markAbsent(member.index, epoch);
   if (stale != CK_INVALID_HANDLE) group_.objects.forgetBinding(member.index, stale);
   refresh(bit(member.index));

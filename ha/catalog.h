@@ -45,6 +45,7 @@ class Catalog {
       P11HA_EXCLUDES(installing_);
   std::vector<ObjectPtr> bindAll(GroupMember& member, std::uint32_t epoch, const std::vector<InventoryEntry>& entries)
       P11HA_EXCLUDES(installing_);
+  static bool knows(GroupMember& member, std::uint32_t epoch, CK_OBJECT_HANDLE handle);
   CK_OBJECT_HANDLE prove(const ObjectPtr& object, GroupMember& member, std::uint32_t epoch);
   Proof proveOn(const ObjectPtr& object, GroupMember& member, std::uint32_t epoch);
 

@@ -167,6 +167,10 @@ void KeyGeneration::cloneToOthers(Session& session, Making& making) {
         group_.objects.hide(member.index, copied.handle);
         continue;
       }
+      if (copied.outcome.rv == CKR_USER_NOT_LOGGED_IN &&
+          (failover_.noticeDeactivation(session, *maker.member, maker.epoch) ||
+           failover_.noticeDeactivation(session, member, holder.epoch)))
+        break;
       holder.failure = copied.outcome;
       if (copied.result == Copied::Result::TargetLost)
         group_.lose(member, holder.epoch, Loss::Dropped, copied.outcome.rv);

@@ -134,6 +134,9 @@ void KeyManagement::cloneTo(GroupMember& member, Session& session, const ObjectP
       break;
     case Copied::Result::Refused:
       object->markAbsent(member.index, epoch);
+      if (copied.outcome.rv == CKR_USER_NOT_LOGGED_IN && (failover_.noticeDeactivation(session, source, sourceEpoch) ||
+                                                          failover_.noticeDeactivation(session, member, epoch)))
+        break;
       unsynced(member, object, copied.outcome);
       break;
     case Copied::Result::TargetLost:

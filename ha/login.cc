@@ -43,13 +43,32 @@ void Login::closeReadOnly(GroupMember& member) {
     member.token->execute(makeCall<Fn::CloseSession>(pooled.handle));
 }
 
+// The primary's own word for what cannot be; `otherwise` where it has none.
+CK_RV Login::onPrimary(const Call& call, CK_RV otherwise) {
+  const MemberMask callable = group_.callable();
+  if (callable == 0) return otherwise;
+  GroupMember& member = group_.member(static_cast<unsigned>(std::countr_zero(callable)));
+  const std::uint32_t epoch = member.epoch.load(std::memory_order_acquire);
+  const Outcome outcome = callOn(member, epoch, call);
+  if (isLoss(outcome)) group_.lose(member, epoch, Loss::Dropped, outcome.rv);
+  return isLoss(outcome) || outcome.rv == CKR_OK ? otherwise : outcome.rv;
+}
+
 CK_RV Login::login(const Call& call) {
   const auto userType = call.get<CK_USER_TYPE>(1);
-  if (userType != CKU_USER && userType != CKU_SO) return CKR_USER_TYPE_INVALID;
   base::Lock turn(turn_);
   const CK_USER_TYPE present = group_.login.user();
-  if (present == userType) return CKR_USER_ALREADY_LOGGED_IN;
-  if (present != LoginState::kNobody) return CKR_USER_ANOTHER_ALREADY_LOGGED_IN;
+  CK_RV refusal = CKR_OK;
+  if (userType != CKU_USER && userType != CKU_SO) {
+    refusal = CKR_USER_TYPE_INVALID;
+  } else if (present != LoginState::kNobody) {
+    refusal = present == userType ? CK_RV{CKR_USER_ALREADY_LOGGED_IN} : CK_RV{CKR_USER_ANOTHER_ALREADY_LOGGED_IN};
+  }
+  if (refusal != CKR_OK) {
+    // Members may have something else against such a call. One with a PIN might cost them a try of it.
+    const bool harmless = call.fn == Fn::LoginUser || call.get<void*>(2) == nullptr;
+    return harmless ? onPrimary(call, refusal) : refusal;
+  }
 
   // The primary is asked first, and alone: what it refuses is not tried on the others.
   CK_RV verdict = CKR_DEVICE_ERROR;

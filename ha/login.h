@@ -24,6 +24,7 @@ class Login {
   template <class F>
   cryptoki::Outcome onControl(GroupMember& member, std::uint32_t epoch, F&& run);
   cryptoki::Outcome callOn(GroupMember& member, std::uint32_t epoch, cryptoki::Call call);
+  CK_RV onPrimary(const cryptoki::Call& call, CK_RV otherwise);
   static void closeReadOnly(GroupMember& member);
   CK_RV onAll(const cryptoki::Call& call, const std::function<void(GroupMember&, std::uint32_t)>& undo);
   CK_RV logoutLocked() P11HA_REQUIRES(turn_);

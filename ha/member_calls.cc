@@ -18,8 +18,22 @@ Outcome MemberCalls::callOn(GroupMember& member, std::uint32_t epoch, Session& s
   if (isLoss(outcome)) {
     discardSession(session, member);
     group_.lose(member, epoch, Loss::Dropped, outcome.rv);
+  } else if (outcome.rv == CKR_USER_NOT_LOGGED_IN && noticeDeactivation(session, member, epoch)) {
+    outcome = {CKR_DEVICE_ERROR};
   }
   return outcome;
+}
+
+bool MemberCalls::noticeDeactivation(Session& session, GroupMember& member, std::uint32_t epoch) {
+  const bool told = group_.login.user() == CKU_USER &&
+                    member.loginGeneration.load(std::memory_order_acquire) == group_.login.generation();
+  if (member.lostSince(epoch)) return true;  // somebody else was first
+  if (!told || sessionOn(session, member, epoch).rv != CKR_OK) return false;
+  const cryptoki::Health health = cryptoki::probe(*member.token, session.members[member.index].handle);
+  if (!health.alive || health.userLoggedIn) return false;
+  discardSession(session, member);
+  group_.lose(member, epoch, Loss::Deactivated, CKR_USER_NOT_LOGGED_IN);
+  return true;
 }
 
 Outcome MemberCalls::sessionOn(Session& session, GroupMember& member, std::uint32_t epoch) {

@@ -11,10 +11,14 @@ class MemberCalls {
  public:
   explicit MemberCalls(Group& group) : group_(group) {}
 
-  /// Makes one call on one member, with no second try; its handles are that member's. A member found gone by it is
-  /// reported and avoided.
+  /// Makes one call on one member, with no second try; its handles are that member's. A member found gone by it, or
+  /// deactivated (CKR_DEVICE_ERROR), is reported and avoided.
   cryptoki::Outcome callOn(GroupMember& member, std::uint32_t epoch, Session& session, cryptoki::Call call)
       P11HA_REQUIRES(session.mutex);
+
+  /// A call of ours was answered CKR_USER_NOT_LOGGED_IN: true if the member has ended our login, which is then
+  /// reported.
+  bool noticeDeactivation(Session& session, GroupMember& member, std::uint32_t epoch) P11HA_REQUIRES(session.mutex);
 
   /// Opens the session's own session on that member unless it has one.
   cryptoki::Outcome sessionOn(Session& session, GroupMember& member, std::uint32_t epoch) P11HA_REQUIRES(session.mutex);

@@ -14,7 +14,6 @@ constexpr unsigned kCallbacks = 4;
 CK_RV answerTo(unsigned callbacks, CK_FLAGS flags, bool reserved) {
   const bool all = callbacks == (1U << kCallbacks) - 1;
   if (reserved || (callbacks != 0 && !all)) return CKR_ARGUMENTS_BAD;
-  if ((flags & CKF_LIBRARY_CANT_CREATE_OS_THREADS) != 0) return CKR_NEED_TO_CREATE_THREADS;
   return all && (flags & CKF_OS_LOCKING_OK) == 0 ? CKR_CANT_LOCK : CKR_OK;
 }
 

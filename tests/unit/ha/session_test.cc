@@ -87,6 +87,7 @@ TEST(SessionTable, ASessionClosedWhileLockedIsCleanedByItsHolder) {
 void fill(Session& session, const ObjectPtr& object) P11HA_NO_THREAD_SAFETY_ANALYSIS {
   Operation& operation = session.operation(cryptoki::Op::Sign);
   operation.standing = Standing::Active;
+  session.noteBegun(cryptoki::Op::Sign);
   operation.key = object;
   EXPECT_EQ(session.anyActive(), &operation);
   session.recent[0] = object;

@@ -340,5 +340,19 @@ TEST_F(VirtualTokenFailover, ACallThatEndsTwoMembersIsNamedAndTheirRecoveryIsNot
   EXPECT_EQ(lines<halog::AttemptsExceeded>(), 0U);
 }
 
+// Deactivation is noticed by whatever call meets it, also by those that p11ha makes on its own.
+TEST_F(VirtualTokenFailover, AMemberFoundDeactivatedInAFanOutIsOut) {
+  startServing();
+  members[1]->deactivate();
+  members[1]->script = answering(Fn::CreateObject, {CKR_USER_NOT_LOGGED_IN});
+  cryptoki::Template wanted;
+  wanted.addUlong(CKA_CLASS, CKO_DATA);
+  wanted.addBool(CKA_TOKEN, true);
+  CK_OBJECT_HANDLE made = CK_INVALID_HANDLE;
+  EXPECT_EQ(call(session, cryptoki::makeCall<Fn::CreateObject>(session, wanted.data(), wanted.count(), &made)), CKR_OK);
+  scheduler.run();
+  EXPECT_EQ(news(), Log{halog::MemberDeactivated{"B"}});
+}
+
 }  // namespace
 }  // namespace p11ha::ha
