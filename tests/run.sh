@@ -6,7 +6,7 @@ usage() {
   cat <<'TEXT'
 usage: run.sh [--long] [--preset NAME]
 
-Installs the packages that are missing (packages.txt), configures and builds the preset (release, dev, asan, tsan, clang
+Installs the packages that are missing (packages.txt, tests/clients/packages.txt), configures and builds the preset (release, dev, asan, tsan, clang
 or fuzz; release unless told) and runs its tests. --long adds those labelled "long". The end of the output is ctest's
 summary, the status that of ctest.
 TEXT
@@ -42,7 +42,7 @@ done
 packages=("$source_dir/packages.txt")
 launcher=()
 case $preset in
-  release | dev) ;;
+  release | dev) packages+=("$source_dir/tests/clients/packages.txt") ;;
   clang) packages+=("$source_dir/.ci/packages.txt") ;;
   fuzz)
     packages+=("$source_dir/.ci/packages.txt")

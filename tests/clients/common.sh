@@ -33,8 +33,10 @@ need() {
 export PATH=$PATH:/usr/sbin:/sbin
 
 need softhsm2-util softhsm2
+need pkcs11-tool opensc
 need openssl openssl
 need python3 python3
+need pgrep procps
 
 folder=$(mktemp -d)
 pids=$folder/pids
@@ -60,7 +62,7 @@ gone() { ! kill -0 "$1" 2>/dev/null || [[ $(ps -o stat= -p "$1") == Z* ]]; }
 finish() {
   local status=$? pid
   while read -r pid; do kill "$pid" 2>/dev/null || true; done <"$pids"
-  while read -r pid; do wait_for 20 gone "$pid" || kill -KILL "$pid" 2>/dev/null || true; done <"$pids"
+  while read -r pid; do await 20 gone "$pid" || kill -KILL "$pid" 2>/dev/null || true; done <"$pids"
   if [[ -n ${P11HA_KEEP:-} ]]; then
     printf 'kept: %s\n' "$folder"
   else
@@ -70,15 +72,16 @@ finish() {
 }
 trap finish EXIT
 
-# wait_for SECONDS COMMAND...: until it succeeds.
-wait_for() {
+# await SECONDS COMMAND...: until it succeeds; false where it does not.
+await() {
   local until=$((SECONDS + $1))
   shift
   until "$@"; do
-    ((SECONDS <= until)) || failed "gave up waiting for: $*"
+    ((SECONDS <= until)) || return 1
     read -r -t 0.02 <> <(:) || true
   done
 }
+wait_for() { await "$@" || failed "gave up waiting for: ${*:2}"; }
 
 make_direct() { # a token of the same label and PINs as the group
   mkdir -p "$folder/direct/tokens"
@@ -154,6 +157,9 @@ attempt() {
   cat "$folder/$side/last" >&3
   printf -- '-> %d\n' "$attempted" >&3
 }
+
+# hex FILE: in one line.
+hex() { od -An -v -tx1 "$1" | tr -d ' \n' && echo; }
 
 # in_order START: sorts what is read by blocks, each from a line that matches START to the next; a token gives its objects in
 # no particular order.

@@ -4,7 +4,6 @@
 source "$(dirname "${BASH_SOURCE[0]}")/common.sh"
 # shellcheck source=tests/clients/servers.sh
 source "$source_dir/tests/clients/servers.sh"
-need pkcs11-tool opensc
 
 rules=(
   's/^(Using slot [0-9]+ with a present token) \(0x[0-9a-f]+\)/\1/' # the slot

@@ -2,7 +2,6 @@
 # OpenSC's pkcs11-tool: its own tests, every type of key it can make, every mechanism it can use.
 # shellcheck source=tests/clients/common.sh
 source "$(dirname "${BASH_SOURCE[0]}")/common.sh"
-need pkcs11-tool opensc
 
 rules=(
   # Which slot the token sits in, and what it is called, is the group's own business.
@@ -117,7 +116,7 @@ by_openssl_mac() {
 
 secrets() {
   local mechanism file length iv=000102030405060708090a0b0c0d0e0f aes
-  aes=$(xxd -p -c 64 <"$folder/keys/aes")
+  aes=$(hex "$folder/keys/aes")
   step 'import an AES key' tool --write-object "$folder/keys/aes" --type secrkey --key-type AES: --id 11 --label aes --extractable \
     --usage-decrypt --usage-wrap
   # It imports no generic secrets; one that it made, and not sensitive, can be read.
@@ -139,7 +138,7 @@ secrets() {
   for mechanism in SHA-1-HMAC SHA256-HMAC SHA384-HMAC SHA512-HMAC; do
     for file in "${files[@]}"; do
       signed "$mechanism" 12 "$file"
-      by_openssl_mac HMAC "$file" -macopt "digest:$(tr -d - <<<"${mechanism%-HMAC}")" -macopt "hexkey:$(xxd -p -c 64 hmac)"
+      by_openssl_mac HMAC "$file" -macopt "digest:$(tr -d - <<<"${mechanism%-HMAC}")" -macopt "hexkey:$(hex hmac)"
     done
   done
   step 'import an AES key for CMAC' tool --write-object "$folder/keys/aes" --type secrkey --key-type AES: --id 13 --label cmac \
@@ -149,7 +148,7 @@ secrets() {
   for mechanism in MD5 SHA-1 SHA224 SHA256 SHA384 SHA512; do
     for file in "${files[@]}"; do
       step "hash with $mechanism" tool --hash --mechanism "$mechanism" --input-file "$file" --output-file hash
-      step 'the hash' xxd -p -c 64 hash
+      step 'the hash' hex hash
       openssl dgst "-$(tr -d - <<<"${mechanism,,}")" -binary -out hash.openssl "$file"
       step 'OpenSSL hashes to the same' cmp hash.openssl hash
     done

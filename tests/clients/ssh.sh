@@ -6,7 +6,6 @@ source "$(dirname "${BASH_SOURCE[0]}")/common.sh"
 source "$source_dir/tests/clients/servers.sh"
 need ssh openssh-client
 need sshd openssh-server
-need pkcs11-tool opensc
 
 rules=(
   's/^(Using slot [0-9]+ with a present token) \(0x[0-9a-f]+\)/\1/'                             # the slot
