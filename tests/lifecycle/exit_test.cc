@@ -38,8 +38,7 @@ TEST_F(Exit, WithCallsRunning) {
   for (int round = 0; round < 5; ++round) {
     expectEndsWell([&] {
       const Working client = work();
-      Callers callers(client, 32);
-      callers.leave();
+      Callers::leave(client, 32);
       std::exit(HasFailure() ? 1 : 0);
     });
   }
@@ -76,8 +75,7 @@ TEST_F(Exit, OfAForkedChildThatHasItsOwn) {
     const Working client = work();
     expectForkEndsWell([&] {
       const Working own = work();
-      Callers callers(own, 8);
-      callers.leave();
+      Callers::leave(own, 8);
       std::exit(HasFailure() ? 1 : 0);
     });
     EXPECT_EQ(client.sign(), CKR_OK);
@@ -118,7 +116,7 @@ class FinalizeAtExit : public LifeCycle, public testing::WithParamInterface<bool
   [[noreturn]] void workAndExit(const std::function<void()>& atLast = [] {}) {
     const Working client = work();
     ofThisProcess = client.f;
-    if (GetParam()) Callers(client, 8).leave();
+    if (GetParam()) Callers::leave(client, 8);
     atLast();
     std::exit(HasFailure() ? 1 : 0);
   }

@@ -134,7 +134,8 @@ TEST_P(Fork, WhileACallIsInsideTheModuleAndHoldsItsLocks) {
     ASSERT_EQ(client.f->C_GenerateKey(client.session, &generate, wanted.data(), wanted.size(), &key), CKR_OK);
     FileLocks locks(store.folder() / "tokens");
     std::thread caller([&] {
-      CK_ATTRIBUTE label = text(CKA_LABEL, "changed");
+      const std::string changed = "changed";
+      CK_ATTRIBUTE label = text(CKA_LABEL, changed);
       EXPECT_EQ(client.f->C_SetAttributeValue(client.session, key, &label, 1), CKR_OK);
     });
     await([] { return FileLocks::somebodyWaits(); }, "a call that waits in SoftHSM");

@@ -19,11 +19,12 @@ class LifeCycle : public GroupTest {
   LifeCycle() { configure(onSoftHsm()); }
 
   std::string onSoftHsm(const std::string& ha = "   HAOnly = 1;\n") const {
-    return configuration(theGroup(), ha, std::string("   Module00Path = ") + kSoftHsmModule + ";\n" + kFinalizeWait);
+    return configuration(theGroup(), ha,
+                         std::string("   Module00Path = ") + kSoftHsmModule + ";\n" + "   FinalizeWait = 60000;\n");
   }
-  /// Through the module that fails when told to.
+  /// Through the module that fails when told to; C_Finalize does not wait for long.
   std::string onFailing(const std::string& ha = "   HAOnly = 1;\n") const {
-    return configuration(theGroup(), ha, theModule() + kFinalizeWait);
+    return configuration(theGroup(), ha, theModule() + "   FinalizeWait = 300;\n");
   }
   void resetOnFork(bool reset) const {
     std::ofstream(store.configuration(), std::ios::app)
@@ -65,9 +66,6 @@ class LifeCycle : public GroupTest {
   bool awaitHeld(const std::string& function, std::size_t calls) const {
     return await([&] { return held(function) == calls; }, std::to_string(calls) + " x " + function);
   }
-
- private:
-  static constexpr char kFinalizeWait[] = "   FinalizeWait = 300;\n";
 };
 
 /// Threads that make calls on sessions of their own until one of them is told that the library is not initialised.
@@ -89,10 +87,10 @@ class Callers {
     for (std::thread& thread : threads_) thread.join();
     threads_.clear();
   }
-  /// They go on as long as the process does.
-  void leave() {
-    for (std::thread& thread : threads_) thread.detach();
-    threads_.clear();
+  /// Threads that go on as long as the process does.
+  static void leave(const Client& client, std::size_t count) {
+    static std::vector<Callers*> left;  // where leak checkers look
+    left.push_back(new Callers(client, count));
   }
   /// They end, though the library does not.
   void stop() {
