@@ -8,6 +8,7 @@ struct Lie {
   const char* about;
   std::size_t liar;  // which member
 };
+void PrintTo(const Lie& lie, std::ostream* out) { *out << lie.about; }
 
 class GroupLyingMember : public GroupTest, public testing::WithParamInterface<Lie> {
  protected:
