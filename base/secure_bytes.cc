@@ -9,7 +9,9 @@
 
 namespace p11ha::base {
 
-void wipe(void* data, std::size_t size) noexcept { explicit_bzero(data, size); }
+void wipe(void* data, std::size_t size) noexcept {
+  if (size != 0) explicit_bzero(data, size);
+}
 
 SecretPage::SecretPage(std::span<const std::uint8_t> secret) : size_(secret.size()) {
   const auto page = static_cast<std::size_t>(sysconf(_SC_PAGESIZE));

@@ -5,6 +5,7 @@
 
 #include <cstdlib>
 #include <new>
+#include <vector>
 
 #include "pkcs11/initialize_arguments.h"
 
@@ -42,6 +43,8 @@ struct Process {
   // Open while `runtime` is there. Never destroyed: somebody may be leaving it. One in which a call is stuck is left to
   // it, and another takes its place.
   std::atomic<base::Gate*> gate{new base::Gate};
+  // Runtimes that a call is stuck in, where leak checkers find them. Changed by whoever has the turn.
+  std::vector<Runtime*> abandoned;
   std::atomic<bool> stuck{false};  // in a runtime that was left
 
   std::atomic<bool> exiting{false};      // the modules' own clean-up may have run: they are not called any more
@@ -125,6 +128,7 @@ bool end(Process& process) {
     return true;
   }
   process.stuck.store(true);
+  process.abandoned.push_back(runtime);
   if (!gate.empty()) {
     // A call that did not come back keeps the runtime: it is left in memory rather than pulled from under it.
     auto* const fresh = new base::Gate;
