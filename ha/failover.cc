@@ -182,7 +182,7 @@ GroupMember* Failover::leastBusy(Session& session, Op op, MemberMask candidates)
     }
   }
   // The next turn begins behind the one chosen, so that gaps in the mask give nobody a second turn.
-  ownTurn = static_cast<std::uint8_t>(best->index + 1);
+  if (best != nullptr) ownTurn = static_cast<std::uint8_t>(best->index + 1);
   return best;
 }
 
