@@ -26,7 +26,7 @@ TEST_F(Initialize, AnswersEveryCombinationOfArguments) {
       EXPECT_EQ(f->C_Finalize(nullptr), CKR_OK) << each.name;
       await([&] { return threads() == threadsBefore; }, "threads that end");
     }
-    EXPECT_EQ(accepted, 3);
+    EXPECT_EQ(accepted, 6);
   });
 }
 
