@@ -80,10 +80,11 @@ if [[ $command != log ]]; then
     --subject "p11-kit-proxy module=$proxy token=bench XDG_CONFIG_HOME=$dir/p11-kit")
 fi
 if ((short)); then
+  quick='session-info,random-32,sha256-64,p256'
   case $command in
-    table) options+=(--workload session-info,random-32,sha256-64,p256 --threads 1,8 --rounds 4 --round-ms 50 --calls 100 --lines 5000) ;;
-    compare) options+=(--workload session-info,random-32,sha256-64,p256 --threads 1,8 --rounds 4 --round-ms 50) ;;
-    count) options+=(--workload session-info,random-32,sha256-64,p256 --calls 100) ;;
+    table) options+=(--workload "$quick" --threads '1,8' --rounds 4 --round-ms 50 --calls 100 --lines 5000) ;;
+    compare) options+=(--workload "$quick" --threads '1,8' --rounds 4 --round-ms 50) ;;
+    count) options+=(--workload "$quick" --calls 100) ;;
     log) options+=(--rounds 4 --lines 5000) ;;
   esac
 fi

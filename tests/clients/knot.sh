@@ -14,6 +14,7 @@ rules=(
 
 # zone FILE: an unsigned zone example.org.
 zone() {
+  # shellcheck disable=SC2016 # the zone's own words
   printf '%s\n' '$ORIGIN example.org.' '$TTL 3600' '@ IN SOA ns.example.org. admin.example.org. 1 3600 900 604800 3600' \
     '@ IN NS ns.example.org.' 'ns IN A 192.0.2.1' 'www IN A 192.0.2.2' 'www IN TXT "hello"' >"$1"
 }

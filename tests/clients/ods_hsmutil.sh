@@ -39,6 +39,7 @@ client() {
     read -r kind size algorithm <<<"$kind"
     step "make a key $kind $size" made "$kind" "$size"
     step 'keys' util list demo
+    # shellcheck disable=SC2016 # the inner shell's
     step 'its DNSKEY' bash -c 'ods-hsmutil -c conf.xml dnskey "$1" example.org. 257 "$2" | tee dnskey' - "$(made_id)" "$algorithm"
     step 'is that of the key in the token' same_key "$(made_id)"
     step 'destroy it' util remove "$(made_id)"

@@ -21,7 +21,9 @@ listed() { tool --list-all "$url" | sed -E 's/^Object [0-9]+:/Object:/' | in_ord
 
 mkdir "$folder/keys"
 for key in rsa ec; do
-  openssl genpkey -quiet -algorithm "${key^^}" $([[ $key == rsa ]] || echo -pkeyopt ec_paramgen_curve:P-256) -out "$folder/keys/$key.pem"
+  options=()
+  [[ $key == rsa ]] || options=(-pkeyopt ec_paramgen_curve:P-256)
+  openssl genpkey -quiet -algorithm "${key^^}" "${options[@]}" -out "$folder/keys/$key.pem"
   openssl pkey -in "$folder/keys/$key.pem" -pubout -out "$folder/keys/$key.pub.pem"
   openssl req -x509 -key "$folder/keys/$key.pem" -subj "/CN=$key" -days 30 -out "$folder/keys/$key.cert.pem"
 done
@@ -79,6 +81,7 @@ client() {
   step 'rename a key' tool --batch --set-label=renamed "$url;object=rsa;type=private"
   step 'give it another ID' tool --batch --set-id=0d "$url;object=renamed;type=private"
   step 'certificates that have a key' tool --list-certs "$url"
+  # shellcheck disable=SC2016 # the inner shell's
   step 'certificates' bash -c 'p11tool --provider "$1" --list-all-certs --only-urls "$2" | sort' - "$module" "$url"
   attempt 'objects' listed
   step 'as the Security Officer, a trusted certificate' tool --so-login --write --load-certificate "$folder/keys/rsa.cert.pem" \

@@ -167,7 +167,7 @@ int main(const std::vector<std::string>& arguments) {
     } else if (option == "--differences") {
       options.differences = value;
     } else {
-      return misused("\"" + option + ' ' + value + "\" is not understood");
+      return misused(std::string("\"").append(option).append(" ").append(value).append("\" is not understood"));
     }
   }
   return compareAll(options);

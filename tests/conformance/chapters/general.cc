@@ -44,7 +44,7 @@ void information(Client& client) {
   client.section("wrong PIN");
   const CK_SESSION_HANDLE again = client.open("again");
   CK_UTF8CHAR wrong[] = "not the PIN";
-  client.call<Fn::Login>({"wrong PIN", false, {}, {}}, again, CKU_USER, wrong, sizeof wrong - 1);
+  client.call<Fn::Login>({"wrong PIN", false, {}, {}}, again, CK_USER_TYPE{CKU_USER}, wrong, sizeof wrong - 1);
   tokenInfo("after a wrong PIN");
   client.login(again);
   tokenInfo("after the right one");

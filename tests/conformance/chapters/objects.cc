@@ -218,8 +218,10 @@ void protectedKeys(Client& client) {
     objects.read(open, {{CKA_VALUE, 100}}, "value");
     for (const CK_ATTRIBUTE_TYPE type : {CKA_MODIFIABLE, CKA_COPYABLE, CKA_DESTROYABLE}) {
       const std::string name(cryptoki::attributeName(type));
-      const CK_OBJECT_HANDLE firm = objects.create(name + " false" + where, Attributes(generic).flag(type, false));
-      client.section(name + " false" + where);
+      std::string title(name);
+      title.append(" false").append(where);
+      const CK_OBJECT_HANDLE firm = objects.create(title, Attributes(generic).flag(type, false));
+      client.section(title);
       objects.set(firm, Attributes().text(CKA_LABEL, "other"), "label");
       objects.set(firm, Attributes().flag(type), "the flag itself");
       objects.copy(firm, Attributes().text(CKA_LABEL, "other"), "a copy");

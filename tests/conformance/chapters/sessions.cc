@@ -194,12 +194,13 @@ void loginUser(Client& client) {
   Bytes name = bytesOf("somebody");
   client.section("C_LoginUser");
   CK_SESSION_INFO info{};
-  client.call<Fn::LoginUser>({"no name", false, {}, {}}, session, CKU_USER, pin.data(), pin.size(), nullptr, 0);
+  client.call<Fn::LoginUser>({"no name", false, {}, {}}, session, CK_USER_TYPE{CKU_USER}, pin.data(), pin.size(),
+                             nullptr, 0);
   client.call<Fn::GetSessionInfo>({}, session, &info);
   client.section("C_LoginUser with a name");
   client.logout(session);
-  client.call<Fn::LoginUser>({"a name", false, {}, {}}, session, CKU_USER, pin.data(), pin.size(), name.data(),
-                             name.size());
+  client.call<Fn::LoginUser>({"a name", false, {}, {}}, session, CK_USER_TYPE{CKU_USER}, pin.data(), pin.size(),
+                             name.data(), name.size());
   client.call<Fn::GetSessionInfo>({}, session, &info);
 }
 

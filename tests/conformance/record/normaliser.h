@@ -43,7 +43,7 @@ class Normaliser {
   void slots(const cryptoki::Argument& argument, CK_RV rv);
   void mechanisms(const cryptoki::Argument& argument, CK_RV rv);
   void information(const cryptoki::Argument& argument);
-  void add(std::string name, std::string value) { outputs_.push_back({std::move(name), escaped(value)}); }
+  void add(std::string name, const std::string& value) { outputs_.push_back({std::move(name), escaped(value)}); }
   void guard(const CK_BYTE* buffer, CK_ULONG capacity);
 
   const cryptoki::Call& call_;

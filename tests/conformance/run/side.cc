@@ -13,8 +13,6 @@
 
 #include "tests/conformance/chapters/scenario.h"
 
-extern char** environ;
-
 namespace p11ha::conformance {
 namespace {
 
