@@ -74,7 +74,9 @@ void Template::addBytes(CK_ATTRIBUTE_TYPE type, std::span<const std::uint8_t> va
   add(type, {secure(value), nullptr});
 }
 void Template::addTemplate(CK_ATTRIBUTE_TYPE type, Template value) {
-  add(type, {{}, std::make_unique<Template>(std::move(value))});
+  Value nested;
+  nested.nested = std::make_unique<Template>(std::move(value));
+  add(type, std::move(nested));
 }
 
 void Template::append(const Template& other) {
@@ -91,7 +93,10 @@ void Template::appendFrom(const Template& other, CK_ATTRIBUTE_TYPE type) {
 
 void Template::appendAt(const Template& other, std::size_t index) {
   const Value& value = other.values_[index];
-  add(other.list_[index].type, {value.bytes, value.nested ? std::make_unique<Template>(*value.nested) : nullptr});
+  Value copy;
+  copy.bytes = value.bytes;
+  if (value.nested) copy.nested = std::make_unique<Template>(*value.nested);
+  add(other.list_[index].type, std::move(copy));
 }
 
 void Template::setBool(CK_ATTRIBUTE_TYPE type, bool value) { set(type, {boolBytes(value), nullptr}); }
@@ -101,7 +106,9 @@ void Template::setBytes(CK_ATTRIBUTE_TYPE type, std::span<const std::uint8_t> va
   set(type, {secure(value), nullptr});
 }
 void Template::setTemplate(CK_ATTRIBUTE_TYPE type, Template value) {
-  set(type, {{}, std::make_unique<Template>(std::move(value))});
+  Value nested;
+  nested.nested = std::make_unique<Template>(std::move(value));
+  set(type, std::move(nested));
 }
 
 bool Template::erase(CK_ATTRIBUTE_TYPE type) {

@@ -25,11 +25,13 @@ std::optional<long> p11ha::tests::liveAllocations() { return live.load(std::memo
 
 // The program's own are what every library is bound to; glibc keeps its under these names.
 extern "C" {
+// NOLINTBEGIN(bugprone-reserved-identifier): they are glibc's
 void* __libc_malloc(std::size_t size);
 void* __libc_calloc(std::size_t count, std::size_t size);
 void* __libc_realloc(void* memory, std::size_t size);
 void* __libc_memalign(std::size_t alignment, std::size_t size);
 void __libc_free(void* memory);
+// NOLINTEND(bugprone-reserved-identifier)
 
 [[gnu::visibility("default")]] void* malloc(std::size_t size) { return counted(__libc_malloc(size)); }
 [[gnu::visibility("default")]] void* calloc(std::size_t count, std::size_t size) {

@@ -195,7 +195,7 @@ void loginUser(Client& client) {
   client.section("C_LoginUser");
   CK_SESSION_INFO info{};
   client.call<Fn::LoginUser>({"no name", false, {}, {}}, session, CK_USER_TYPE{CKU_USER}, pin.data(), pin.size(),
-                             nullptr, 0);
+                             nullptr, CK_ULONG{0});
   client.call<Fn::GetSessionInfo>({}, session, &info);
   client.section("C_LoginUser with a name");
   client.logout(session);

@@ -43,7 +43,8 @@ Tokens::Tokens(const std::string& script, std::size_t count) {
       inQuotes(script) + ' ' + inQuotes(name) + ' ' + std::to_string(count) + " 2>" + inQuotes(name + "/made.log");
   for (const std::string& line : linesOf(command)) {
     const auto equals = line.find('=');
-    if (equals == std::string::npos) throw std::runtime_error(script + " printed \"" + line + "\"");
+    if (equals == std::string::npos)
+      throw std::runtime_error(std::string(script).append(" printed \"").append(line).append("\""));
     take(line.substr(0, equals), line.substr(equals + 1));
   }
   if (module.empty() || labels.size() != count || serials.size() != count) {
