@@ -37,16 +37,16 @@ struct alignas(64) Tally {
   }
 };
 
-// One reading of the clock a call: a call ends when the next begins.
+// One reading of the clock a call: a call ends when the next begins. However short the round, there is one.
 void loop(const Workload& workload, Lane& lane, const std::atomic<bool>& over, Tally& tally) {
   Clock::time_point before = Clock::now();
-  while (!over.load(std::memory_order_relaxed)) {
+  do {
     const CK_RV rv = workload.run(lane);
     const Clock::time_point after = Clock::now();
     tally.latencies.add(after - before);
     before = after;
     tally.note(rv);
-  }
+  } while (!over.load(std::memory_order_relaxed));
 }
 
 Sample runAll(const Workload& workload, std::vector<Lane>& lanes, std::chrono::milliseconds duration) {

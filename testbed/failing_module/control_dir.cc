@@ -109,7 +109,7 @@ base::Result<bool, std::string> ControlDir::writeRules(const RuleFile& file) con
   std::string text = std::string(kHeader) + std::to_string(file.nextId) + '\n';
   for (const Rule& rule : file.rules) text += std::to_string(rule.id) + ' ' + ruleText(rule) + '\n';
   const OwnedFd fd(openat(dir_.get(), kNewRules, O_WRONLY | O_CREAT | O_TRUNC | O_CLOEXEC, 0600));
-  if (!fd.valid() || !writeAll(fd.get(), text) || renameat(dir_.get(), kNewRules, dir_.get(), kRules) != 0) {
+  if (!fd.valid() || !writeAll(fd.get(), text) || !rename(kNewRules, kRules)) {
     return base::Failure{errorText(kRules)};
   }
   return true;
@@ -136,6 +136,10 @@ std::vector<std::string> ControlDir::sockets() const {
 }
 
 void ControlDir::remove(std::string_view name) const { unlinkat(dir_.get(), std::string(name).c_str(), 0); }
+
+bool ControlDir::rename(std::string_view from, std::string_view to) const {
+  return renameat(dir_.get(), std::string(from).c_str(), dir_.get(), std::string(to).c_str()) == 0;
+}
 
 std::string ControlDir::readTally() const {
   const OwnedFd fd(openat(dir_.get(), kTally, O_RDONLY | O_CLOEXEC));

@@ -57,6 +57,7 @@ class ControlDir {
   sockaddr_un address(std::string_view name) const;
   std::vector<std::string> sockets() const;
   void remove(std::string_view name) const;
+  bool rename(std::string_view from, std::string_view to) const;
 
   /// Empty where there is none. Under the lock.
   std::string readTally() const;

@@ -53,11 +53,13 @@ base::Result<bool, std::string> Listener::start(const ControlDir& dir, Answer an
   dir.remove(name_);  // of an earlier process with our number
   socket_ = OwnedFd(socket(AF_UNIX, SOCK_STREAM | SOCK_CLOEXEC, 0));
   stop_ = OwnedFd(eventfd(0, EFD_CLOEXEC));
-  const sockaddr_un address = dir.address(name_);
-  // Nobody can connect before listen(), so that the mode is in place in time.
+  // It has its name when it listens: a socket that answers nobody is taken for one that a dead process left, and removed.
+  const std::string unfinished = name_ + ".new";
+  dir.remove(unfinished);
+  const sockaddr_un address = dir.address(unfinished);
   if (!socket_.valid() || !stop_.valid() ||
       bind(socket_.get(), reinterpret_cast<const sockaddr*>(&address), sizeof address) != 0 ||
-      chmod(address.sun_path, 0600) != 0 || listen(socket_.get(), kBacklog) != 0) {
+      chmod(address.sun_path, 0600) != 0 || listen(socket_.get(), kBacklog) != 0 || !dir.rename(unfinished, name_)) {
     return base::Failure{"cannot listen at " + name_ + ": " + std::generic_category().message(errno)};
   }
   const SignalsBlocked blocked;
