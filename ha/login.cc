@@ -73,9 +73,14 @@ CK_RV Login::login(const Call& call) {
   // The primary is asked first, and alone: what it refuses is not tried on the others.
   CK_RV verdict = CKR_DEVICE_ERROR;
   GroupMember* first = nullptr;
+  GroupMember* unproven = nullptr;
   for (MemberMask tried = 0; first == nullptr;) {
     const MemberMask left = group_.callable() & ~tried;
-    if (left == 0) return verdict;
+    if (left == 0) {
+      if (unproven == nullptr) return verdict;
+      first = unproven;
+      break;
+    }
     GroupMember& member = group_.member(static_cast<unsigned>(std::countr_zero(left)));
     tried |= bit(member.index);
     const std::uint32_t epoch = member.epoch.load(std::memory_order_acquire);
@@ -86,7 +91,12 @@ CK_RV Login::login(const Call& call) {
       group_.lose(member, epoch, Loss::LoginRefused, outcome.rv);
       continue;
     }
-    if (outcome.rv != CKR_OK && outcome.rv != CKR_USER_ALREADY_LOGGED_IN) return outcome.rv;
+    // Somebody else in this process has logged in to that token, which takes any PIN now: one that checks it is asked.
+    if (outcome.rv == CKR_USER_ALREADY_LOGGED_IN) {
+      if (unproven == nullptr) unproven = &member;
+      continue;
+    }
+    if (outcome.rv != CKR_OK) return outcome.rv;
     first = &member;
   }
   group_.login.loggedIn(userType, call.get<const CK_UTF8CHAR*>(2), call.get<CK_ULONG>(3), userNameOf(call));

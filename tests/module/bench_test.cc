@@ -92,9 +92,7 @@ TEST_F(BenchTest, LosesNoLineOfTheLog) {
   }
 }
 
-using BenchNoSanitizerTest = BenchTest;
-
-TEST_F(BenchNoSanitizerTest, CountsInstructionsRepeatably) {
+TEST_F(BenchTest, CountsInstructionsRepeatably) {
   const std::string arguments = "count --json --calls 20 --workload random-32" +
                                 subject("direct", kSoftHsmModule, SoftHsmStore::label(1)) +
                                 subject("group", kGroupModule, "demo");

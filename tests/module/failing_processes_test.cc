@@ -134,9 +134,6 @@ TEST_F(FailingProcesses, OneThatDoesNotAnswerIsNamed) {
 }
 
 TEST_F(FailingProcesses, AForkedChildInitialisesForItself) {
-#if defined(__SANITIZE_THREAD__)
-  GTEST_SKIP() << "ThreadSanitizer allows no threads in the child of a process with threads";
-#endif
   const Client client(loadModule(kFailingModule));
   ASSERT_EQ(client.f->C_Initialize(nullptr), CKR_OK);
   ASSERT_EQ(client.random(client.open(client.slotOf(store.serial(0)))), CKR_OK);

@@ -13,6 +13,8 @@ struct Kind {
   enum class Does : std::uint8_t { Digest, Sign, Verify, Encrypt, Decrypt } does;
 };
 
+void PrintTo(const Kind& kind, std::ostream* out) { *out << kind.name; }
+
 constexpr Kind kKinds[] = {
     {"digest", CKM_SHA256, Kind::Does::Digest},
     {"hmac", CKM_SHA256_HMAC, Kind::Does::Sign},

@@ -27,6 +27,31 @@ TEST_F(VirtualTokenLogin, AWrongPinIsAskedOfThePrimaryOnly) {
   for (const auto& member : members) EXPECT_TRUE(member->loggedIn());
 }
 
+TEST_F(VirtualTokenLogin, WhereSomebodyElseIsLoggedInThePinIsProvedOnAnotherMember) {
+  members[0]->script = test::answering(Fn::Login, {CKR_USER_ALREADY_LOGGED_IN});
+  start();
+  session = open();
+  forgetNews();
+  EXPECT_EQ(login(session, "wrong"), CKR_PIN_INCORRECT);
+  EXPECT_EQ(members[1]->count(Fn::Login), 1U);
+  EXPECT_EQ(members[2]->count(Fn::Login), 0U);
+  EXPECT_EQ(login(session), CKR_OK);
+  EXPECT_EQ(members[0]->count(Fn::Login), 3U) << "and once when it is its turn as one of the others";
+  EXPECT_TRUE(members[1]->loggedIn());
+  EXPECT_TRUE(members[2]->loggedIn());
+  EXPECT_TRUE(news().empty());
+}
+
+TEST_F(VirtualTokenLogin, WhereSomebodyElseIsLoggedInEverywhereSoIsTheGroup) {
+  for (const auto& member : members) member->script = test::answering(Fn::Login, {CKR_USER_ALREADY_LOGGED_IN});
+  start();
+  session = open();
+  forgetNews();
+  EXPECT_EQ(login(session), CKR_OK);
+  EXPECT_EQ(login(session), CKR_USER_ALREADY_LOGGED_IN);
+  EXPECT_TRUE(news().empty());
+}
+
 TEST_F(VirtualTokenLogin, AMemberThatRefusesThePinIsOutUntilTheNextLogin) {
   members[1]->pin = "other";
   start();
