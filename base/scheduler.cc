@@ -98,7 +98,7 @@ ThreadWorkers::ThreadWorkers() : shared_(std::make_shared<Shared>()) {}
 
 ThreadWorkers::~ThreadWorkers() = default;
 
-void ThreadWorkers::run(Task task) {
+bool ThreadWorkers::run(const Task& task) {
   const auto done = [shared = shared_] {
     Lock lock(shared->mutex);
     if (shared->running.fetch_sub(1) == 1) shared->idle.notifyAll();
@@ -108,14 +108,15 @@ void ThreadWorkers::run(Task task) {
     ++shared_->running;
   }
   try {
-    quietThread([done, task = std::move(task)]() mutable {
+    quietThread([done, task = Task(task)]() mutable {
       task();
       task = nullptr;  // what the task holds is let go before it counts as done
       done();
     }).detach();
-  } catch (...) {
+    return true;
+  } catch (const std::system_error&) {
     done();
-    throw;
+    return false;
   }
 }
 

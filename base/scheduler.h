@@ -31,12 +31,12 @@ class Scheduler {
   virtual void cancel(TimerId timer) = 0;
 };
 
-/// Runs tasks that may block, each without waiting for the others. Any thread. Throws std::system_error where there are
-/// no threads to be had.
+/// Runs tasks that may block, each without waiting for the others. Any thread.
 class Workers {
  public:
   virtual ~Workers() = default;
-  virtual void run(Task task) = 0;
+  /// False where there is no thread to be had: the task is not run.
+  [[nodiscard]] virtual bool run(const Task& task) = 0;
 };
 
 /// A Scheduler on a thread of its own, from construction to stop().
@@ -70,7 +70,7 @@ class ThreadWorkers final : public Workers {
   ThreadWorkers();
   ~ThreadWorkers() override;
 
-  void run(Task task) override;
+  [[nodiscard]] bool run(const Task& task) override;
 
   /// Waits for the running tasks. False if some still run at `until`: whoever owns what they use must then leave it
   /// alone.

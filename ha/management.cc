@@ -1,6 +1,7 @@
 #include "ha/management.h"
 
 #include <algorithm>
+#include <new>
 #include <utility>
 
 namespace p11ha::ha {
@@ -129,11 +130,20 @@ void Management::publish() {
 }
 
 void Management::attempt(unsigned member, std::uint32_t epoch) {
-  workers_.run([this, member, epoch] { post(member, recovery_.attempt(group_.member(member), epoch)); });
+  const bool begun = workers_.run([this, member, epoch] {
+    MemberEvent outcome = event::AttemptFailed{epoch, CKR_HOST_MEMORY};
+    try {
+      outcome = recovery_.attempt(group_.member(member), epoch);
+    } catch (const std::bad_alloc&) {  // the next attempt may find more
+    }
+    post(member, outcome);
+  });
+  if (!begun) post(member, event::AttemptFailed{epoch, CKR_HOST_MEMORY});
 }
 
 void Management::settle(unsigned member, std::uint32_t epoch) {
-  workers_.run([this, member, epoch] { recovery_.settle(group_.member(member), epoch); });
+  const bool begun = workers_.run([this, member, epoch] { recovery_.settle(group_.member(member), epoch); });
+  if (!begun) post(member, event::Failed{epoch, CKR_HOST_MEMORY});
 }
 
 // A local module cannot be interrupted: a member whose call is overdue is marked down for all other calls.

@@ -1,7 +1,6 @@
 #include "pkcs11/runtime.h"
 
 #include <cstdio>
-#include <system_error>
 
 #include "config/load.h"
 #include "config/locate.h"
@@ -66,11 +65,7 @@ void Runtime::add(ha::Face face, ha::GroupPolicy policy, std::vector<ha::MemberS
 
 // Members may hang even when they are taken leave of.
 bool Runtime::leave(base::Monotonic until, const base::Task& part) {
-  try {
-    workers_.run(part);
-  } catch (const std::system_error&) {
-    part();  // no more threads to be had
-  }
+  if (!workers_.run(part)) part();
   return workers_.drain(until);
 }
 
@@ -126,11 +121,12 @@ void Runtime::lookAtMembers() {
   if (now < due || !nextLook_.compare_exchange_strong(due, now + kLookInterval)) return;
   for (const Managed& managed : tokens_) {
     if (managed.looking == nullptr || managed.looking->exchange(true)) continue;
-    workers_.run([&managed] {
+    const bool begun = workers_.run([&managed] {
       CK_TOKEN_INFO info{};
       managed.token->call(cryptoki::makeCall<cryptoki::Fn::GetTokenInfo>(managed.token->slot(), &info));
       managed.looking->store(false);
     });
+    if (!begun) managed.looking->store(false);
   }
 }
 

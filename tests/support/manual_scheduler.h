@@ -68,12 +68,14 @@ class ManualScheduler final : public base::Scheduler {
 /// Runs tasks at once, or keeps them until run(). One thread.
 class InlineWorkers final : public base::Workers {
  public:
-  void run(base::Task task) override {
+  bool run(const base::Task& task) override {
+    if (exhausted) return false;
     if (queueing) {
-      queue_.push_back(std::move(task));
+      queue_.push_back(task);
     } else {
       task();
     }
+    return true;
   }
   /// Runs what was kept.
   void runQueued() {
@@ -84,6 +86,7 @@ class InlineWorkers final : public base::Workers {
   std::size_t queued() const { return queue_.size(); }
 
   bool queueing = false;
+  bool exhausted = false;  // no threads to be had
 
  private:
   std::vector<base::Task> queue_;

@@ -115,7 +115,7 @@ TEST(ThreadScheduler, ItsThreadTakesNoSignals) {
 TEST(ThreadWorkers, NoTaskWaitsForAnother) {
   ThreadWorkers workers;
   std::latch all(3);
-  for (int i = 0; i < 3; ++i) workers.run([&] { all.arrive_and_wait(); });
+  for (int i = 0; i < 3; ++i) ASSERT_TRUE(workers.run([&] { all.arrive_and_wait(); }));
   EXPECT_TRUE(workers.drain(in(std::chrono::minutes(1))));
 }
 
@@ -123,7 +123,7 @@ TEST(ThreadWorkers, DrainTellsWhetherSomethingStillRuns) {
   ThreadWorkers workers;
   EXPECT_TRUE(workers.drain(in(std::chrono::milliseconds(-1))));
   std::latch release(1);
-  workers.run([&] { release.wait(); });
+  ASSERT_TRUE(workers.run([&] { release.wait(); }));
   EXPECT_FALSE(workers.drain(in(std::chrono::milliseconds(-1))));
   EXPECT_FALSE(workers.drain(in(std::chrono::milliseconds(1))));
   release.count_down();
@@ -134,7 +134,7 @@ TEST(ThreadWorkers, AfterDrainNothingOfATaskIsLeft) {
   ThreadWorkers workers;
   auto held = std::make_shared<int>(0);
   const std::weak_ptr<int> watch = held;
-  workers.run([held = std::move(held)] { ++*held; });
+  ASSERT_TRUE(workers.run([held = std::move(held)] { ++*held; }));
   ASSERT_TRUE(workers.drain(in(std::chrono::minutes(1))));
   EXPECT_TRUE(watch.expired());
 }
@@ -144,10 +144,10 @@ TEST(ThreadWorkers, MayGoBeforeATaskThatStillRuns) {
   auto release = std::make_shared<std::latch>(1);
   auto done = std::make_shared<std::promise<void>>();
   std::future<void> over = done->get_future();
-  workers->run([release, done] {
+  ASSERT_TRUE(workers->run([release, done] {
     release->wait();
     done->set_value();
-  });
+  }));
   EXPECT_FALSE(workers->drain(in(std::chrono::milliseconds(-1))));
   workers.reset();
   release->count_down();

@@ -47,6 +47,22 @@ TEST_F(VirtualTokenRecovery, ADroppedMemberIsTriedEveryInterval) {
   EXPECT_EQ(signers().size(), 3U);
 }
 
+TEST_F(VirtualTokenRecovery, WithoutAThreadToBeHadAnAttemptFailsAndTheNextOneIsMade) {
+  startServing();
+  ScriptedMember& failing = *members[0];
+  loseInSign(failing, {CKR_DEVICE_ERROR});
+  failing.down.reset();
+  workers.exhausted = true;
+  scheduler.advance(seconds(60));
+  const halog::Code kHostMemory{CKR_HOST_MEMORY, "CKR_HOST_MEMORY"};
+  const Log failed{halog::DropMember{"A"}, halog::RecoveryFailed{1, "A", kHostMemory}};
+  EXPECT_EQ(news(), failed);
+  workers.exhausted = false;
+  scheduler.advance(seconds(60));
+  EXPECT_EQ(news().back(), (halog::Event{halog::Recovered{2, "A"}}));
+  EXPECT_EQ(signers().size(), 3U);
+}
+
 TEST_F(VirtualTokenRecovery, ARecoveredMemberServesAgainThoughItsHandlesAreOthers) {
   startServing();
   ScriptedMember& failing = *members[0];
