@@ -8,7 +8,7 @@ namespace {
 
 constexpr unsigned bit(CK_OBJECT_CLASS objectClass) { return 1U << objectClass; }
 
-namespace rows {
+namespace attribute_rows {
 constexpr unsigned None = 0;
 constexpr unsigned Data = bit(CKO_DATA);
 constexpr unsigned Certificate = bit(CKO_CERTIFICATE);
@@ -24,13 +24,13 @@ constexpr AttributeInfo inOrder[] = {
   {name, #name, AttributeKind::kind, CopyPart::part, static_cast<std::uint8_t>(classes)},
 #include "cryptoki/attributes.def"
 };
-}  // namespace rows
+}  // namespace attribute_rows
 
-constexpr std::size_t kRows = std::size(rows::inOrder);
+constexpr std::size_t kAttributes = std::size(attribute_rows::inOrder);
 
 constexpr auto kByType = [] {
-  std::array<AttributeInfo, kRows> sorted{};
-  std::copy(std::begin(rows::inOrder), std::end(rows::inOrder), sorted.begin());
+  std::array<AttributeInfo, kAttributes> sorted{};
+  std::copy(std::begin(attribute_rows::inOrder), std::end(attribute_rows::inOrder), sorted.begin());
   std::sort(sorted.begin(), sorted.end(), [](const auto& a, const auto& b) { return a.type < b.type; });
   return sorted;
 }();
@@ -40,7 +40,7 @@ static_assert(std::adjacent_find(kByType.begin(), kByType.end(),
               "attributes.def: two rows for one attribute");
 
 struct TypeList {
-  std::array<CK_ATTRIBUTE_TYPE, kRows> types{};
+  std::array<CK_ATTRIBUTE_TYPE, kAttributes> types{};
   std::size_t count = 0;
   constexpr std::span<const CK_ATTRIBUTE_TYPE> span() const { return {types.data(), count}; }
 };
@@ -49,7 +49,7 @@ template <CK_OBJECT_CLASS Class>
 constexpr TypeList kCopy = [] {
   TypeList list;
   for (const bool last : {false, true}) {
-    for (const AttributeInfo& row : rows::inOrder) {
+    for (const AttributeInfo& row : attribute_rows::inOrder) {
       if ((row.classes & bit(Class)) != 0 && (row.part == CopyPart::Last) == last) list.types[list.count++] = row.type;
     }
   }

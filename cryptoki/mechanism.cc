@@ -5,14 +5,14 @@
 namespace p11ha::cryptoki {
 namespace {
 
-constexpr MechanismInfo kRows[] = {
+constexpr MechanismInfo kMechanisms[] = {
 #define MECHANISM(name, parameter) {name, #name, ParameterKind::parameter},
 #include "cryptoki/mechanisms.def"
 };
 
 consteval bool byType() {
-  for (std::size_t i = 1; i < std::size(kRows); ++i) {
-    if (kRows[i - 1].type >= kRows[i].type) return false;
+  for (std::size_t i = 1; i < std::size(kMechanisms); ++i) {
+    if (kMechanisms[i - 1].type >= kMechanisms[i].type) return false;
   }
   return true;
 }
@@ -21,12 +21,12 @@ static_assert(byType(), "mechanisms.def: not by value, or two rows for one mecha
 }  // namespace
 
 const MechanismInfo* mechanismInfo(CK_MECHANISM_TYPE type) {
-  const auto* found = std::lower_bound(std::begin(kRows), std::end(kRows), type,
+  const auto* found = std::lower_bound(std::begin(kMechanisms), std::end(kMechanisms), type,
                                        [](const MechanismInfo& row, CK_MECHANISM_TYPE t) { return row.type < t; });
-  return found != std::end(kRows) && found->type == type ? found : nullptr;
+  return found != std::end(kMechanisms) && found->type == type ? found : nullptr;
 }
 
-std::span<const MechanismInfo> allMechanisms() { return kRows; }
+std::span<const MechanismInfo> allMechanisms() { return kMechanisms; }
 
 std::string_view mechanismName(CK_MECHANISM_TYPE type) {
   const MechanismInfo* info = mechanismInfo(type);

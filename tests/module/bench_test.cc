@@ -1,29 +1,13 @@
 // p11ha-bench, as it is run.
-#include <sys/wait.h>
-
-#include <cstdio>
 #include <nlohmann/json.hpp>
 
 #include "tests/module/group_fixture.h"
+#include "tests/support/program.h"
 
 namespace p11ha::tests {
 namespace {
 
-struct Said {
-  int status = -1;
-  std::string text;
-};
-
-Said run(const std::string& arguments) {
-  Said said;
-  FILE* output = popen((P11HA_BINARY_DIR "/bin/p11ha-bench " + arguments).c_str(), "r");
-  if (output == nullptr) return said;
-  char part[4096];
-  for (std::size_t got = 0; (got = fread(part, 1, sizeof part, output)) > 0;) said.text.append(part, got);
-  const int status = pclose(output);
-  said.status = WIFEXITED(status) ? WEXITSTATUS(status) : -1;
-  return said;
-}
+Ran runBench(const std::string& arguments) { return runCommandLine(P11HA_BINARY_DIR "/bin/p11ha-bench " + arguments); }
 
 std::string subject(const std::string& name, const std::string& module, const std::string& token,
                     const std::string& more = "pin=12345678") {
@@ -38,12 +22,12 @@ class BenchTest : public GroupTest {
 };
 
 TEST_F(BenchTest, RunsEveryWorkloadWithoutErrors) {
-  const Said said =
-      run("compare --json --rounds 2 --round-ms 1 --threads 1,4" +
-          subject("direct", kSoftHsmModule, SoftHsmStore::label(1)) + subject("group", kGroupModule, "demo"));
+  const Ran said =
+      runBench("compare --json --rounds 2 --round-ms 1 --threads 1,4" +
+               subject("direct", kSoftHsmModule, SoftHsmStore::label(1)) + subject("group", kGroupModule, "demo"));
   ASSERT_EQ(said.status, 0) << said.text;
   const auto rows = nlohmann::json::parse(said.text).at("throughput");
-  const Said listed = run("list");
+  const Ran listed = runBench("list");
   const auto workloads = std::count(listed.text.begin(), listed.text.end(), '\n') - 1;
   ASSERT_GE(workloads, 8);
   EXPECT_EQ(rows.size(), static_cast<std::size_t>(workloads) * 2 * 2);
@@ -58,8 +42,8 @@ TEST_F(BenchTest, RunsEveryWorkloadWithoutErrors) {
 
 TEST_F(BenchTest, CountsAndNamesErrors) {
   tell("fail serial:" + store.serial(0) + " C_Digest CKR_DEVICE_MEMORY");
-  const Said said =
-      run("compare --json --rounds 1 --round-ms 1 --threads 2 --workload sha256-64" + direct() + " 2>/dev/null");
+  const Ran said =
+      runBench("compare --json --rounds 1 --round-ms 1 --threads 2 --workload sha256-64" + direct() + " 2>/dev/null");
   EXPECT_EQ(said.status, 1);
   const auto rows = nlohmann::json::parse(said.text).at("throughput");
   ASSERT_EQ(rows.size(), 1U);
@@ -70,7 +54,7 @@ TEST_F(BenchTest, CountsAndNamesErrors) {
 TEST_F(BenchTest, SaysWhyItCannotMeasure) {
   const std::string quick = "compare --rounds 1 --round-ms 1 --threads 1 --workload random-32";
   const auto why = [&quick](const std::string& more) {
-    const Said said = run(quick + more + " 2>&1");
+    const Ran said = runBench(quick + more + " 2>&1");
     EXPECT_EQ(said.status, 1) << said.text;
     return said.text;
   };
@@ -82,7 +66,7 @@ TEST_F(BenchTest, SaysWhyItCannotMeasure) {
 }
 
 TEST_F(BenchTest, LosesNoLineOfTheLog) {
-  const Said said = run("log --json --rounds 2 --lines 3000");
+  const Ran said = runBench("log --json --rounds 2 --lines 3000");
   ASSERT_EQ(said.status, 0) << said.text;
   const auto rows = nlohmann::json::parse(said.text).at("log");
   ASSERT_EQ(rows.size(), 2U);
@@ -96,8 +80,8 @@ TEST_F(BenchTest, CountsInstructionsRepeatably) {
   const std::string arguments = "count --json --calls 20 --workload random-32" +
                                 subject("direct", kSoftHsmModule, SoftHsmStore::label(1)) +
                                 subject("group", kGroupModule, "demo");
-  const Said once = run(arguments);
-  const Said again = run(arguments);
+  const Ran once = runBench(arguments);
+  const Ran again = runBench(arguments);
   ASSERT_EQ(once.status, 0) << once.text;
   const auto rows = nlohmann::json::parse(once.text).at("instructions");
   const auto rowsAgain = nlohmann::json::parse(again.text).at("instructions");

@@ -9,6 +9,7 @@
 #include <thread>
 
 #include "tests/module/failing_fixture.h"
+#include "tests/support/program.h"
 
 namespace p11ha::tests {
 namespace {
@@ -79,18 +80,8 @@ class FailingProcesses : public FailingModuleTest {
   }
 };
 
-struct Ran {
-  int status = -1;
-  std::string text;
-};
-
-Ran run(const std::string& arguments) {
-  std::FILE* program = popen((P11HA_BINARY_DIR "/bin/p11ha-failctl " + arguments + " 2>&1").c_str(), "r");
-  Ran ran;
-  char part[512];
-  while (std::fgets(part, sizeof part, program) != nullptr) ran.text += part;
-  ran.status = WEXITSTATUS(pclose(program));
-  return ran;
+Ran runFailctl(const std::string& arguments) {
+  return runCommandLine(P11HA_BINARY_DIR "/bin/p11ha-failctl " + arguments + " 2>&1");
 }
 
 TEST_F(FailingProcesses, ARuleHoldsInAllOfThemAndInThoseThatStartLater) {
@@ -198,16 +189,16 @@ TEST_F(FailingProcesses, WhatItCannotLoadOrReadFailsInitialize) {
 }
 
 TEST_F(FailingProcesses, TheProgramSaysWhatIsWrong) {
-  EXPECT_EQ(run("").status, 2);
-  EXPECT_EQ(run("--help").status, 0);
-  EXPECT_EQ(run(control + " fail serial:x C_Nonsense CKR_OK").status, 2);
-  EXPECT_NE(run(control + " fail serial:x '*' CKR_NONSENSE").text.find("\"CKR_NONSENSE\" is no return code"),
+  EXPECT_EQ(runFailctl("").status, 2);
+  EXPECT_EQ(runFailctl("--help").status, 0);
+  EXPECT_EQ(runFailctl(control + " fail serial:x C_Nonsense CKR_OK").status, 2);
+  EXPECT_NE(runFailctl(control + " fail serial:x '*' CKR_NONSENSE").text.find("\"CKR_NONSENSE\" is no return code"),
             std::string::npos);
-  EXPECT_EQ(run(control + "/missing heal").status, 1);
-  EXPECT_EQ(run(control + " fail serial:x '*' CKR_DEVICE_ERROR").text, "");
-  EXPECT_EQ(run(control + " rules").text, "fail serial:x * CKR_DEVICE_ERROR\n");
-  EXPECT_EQ(run(control + " heal serial:x").status, 0);
-  EXPECT_EQ(run(control + " rules").text, "");
+  EXPECT_EQ(runFailctl(control + "/missing heal").status, 1);
+  EXPECT_EQ(runFailctl(control + " fail serial:x '*' CKR_DEVICE_ERROR").text, "");
+  EXPECT_EQ(runFailctl(control + " rules").text, "fail serial:x * CKR_DEVICE_ERROR\n");
+  EXPECT_EQ(runFailctl(control + " heal serial:x").status, 0);
+  EXPECT_EQ(runFailctl(control + " rules").text, "");
 }
 
 }  // namespace

@@ -144,8 +144,6 @@ TEST_F(GroupBadInput, HandlesThatNobodyMade) {
   }
 }
 
-}  // namespace
-
 TEST_F(GroupBadInput, AKeyDestroyedBehindTheGroupsBack) {
   const std::string label = "gone";
   CK_OBJECT_HANDLE gone = 0;
@@ -158,4 +156,5 @@ TEST_F(GroupBadInput, AKeyDestroyedBehindTheGroupsBack) {
   for (int i = 0; i < 7; ++i) EXPECT_THAT(client.f->C_EncryptInit(session, &mechanism, gone), unknownKey);
 }
 
+}  // namespace
 }  // namespace p11ha::tests

@@ -2,6 +2,8 @@
 
 #include <gtest/gtest.h>
 
+#include "tests/unit/ha/answers.h"
+
 namespace p11ha::ha {
 
 bool operator==(const Judgement& a, const Judgement& b) { return a.next == b.next && a.loss == b.loss; }
@@ -16,12 +18,12 @@ using cryptoki::Fn;
 using cryptoki::Health;
 using cryptoki::Outcome;
 using cryptoki::Replay;
+using test::kAsk;
 
 // One function of each replay class.
 constexpr Fn kEach[] = {Fn::SignInit, Fn::Sign, Fn::SignUpdate, Fn::DestroyObject, Fn::GenerateKey, Fn::Login};
 constexpr CK_RV kGone[] = {CKR_DEVICE_ERROR,         CKR_DEVICE_REMOVED,           CKR_TOKEN_NOT_PRESENT,
                            CKR_TOKEN_NOT_RECOGNIZED, CKR_CRYPTOKI_NOT_INITIALIZED, CKR_SLOT_ID_INVALID};
-constexpr CK_RV kAsk[] = {CKR_GENERAL_ERROR, CKR_FUNCTION_FAILED, CKR_HOST_MEMORY, CKR_DEVICE_MEMORY};
 constexpr CK_RV kApplication[] = {CKR_OK,
                                   CKR_BUFFER_TOO_SMALL,
                                   CKR_DATA_INVALID,

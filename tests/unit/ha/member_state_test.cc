@@ -2,6 +2,8 @@
 
 #include <gtest/gtest.h>
 
+#include "tests/unit/ha/answers.h"
+
 namespace p11ha::ha {
 
 bool operator==(const MemberState& a, const MemberState& b) {
@@ -11,10 +13,11 @@ bool operator==(const MemberState& a, const MemberState& b) {
 
 namespace {
 
+using test::kDeviceError;
+
 const std::string kSerial = "5011";
 const base::Monotonic kNow{std::chrono::hours(3)};
 constexpr std::chrono::seconds kInterval{60};
-const halog::Code kDeviceError{CKR_DEVICE_ERROR, "CKR_DEVICE_ERROR"};
 using Log = std::vector<halog::Event>;
 
 RecoveryPolicy attempts(std::int64_t number) { return {number, kInterval}; }

@@ -3,6 +3,7 @@
 #include <set>
 #include <utility>
 
+#include "tests/unit/ha/answers.h"
 #include "tests/unit/ha/virtual_token_fixture.h"
 
 namespace p11ha::ha {
@@ -13,12 +14,11 @@ using std::chrono::seconds;
 using test::answering;
 using test::Call;
 using test::Fn;
+using test::kAsk;
 using test::Log;
 using test::Outcome;
 using test::ScriptedMember;
 using VirtualTokenFailover = test::VirtualTokenTest;
-
-constexpr CK_RV kAsk[] = {CKR_GENERAL_ERROR, CKR_FUNCTION_FAILED, CKR_HOST_MEMORY, CKR_DEVICE_MEMORY};
 
 TEST_F(VirtualTokenFailover, ASignatureGoesOnElsewhereWithItsInitRunAgain) {
   startServing();

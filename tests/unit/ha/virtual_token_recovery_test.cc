@@ -1,6 +1,7 @@
 // How dropped members come back.
 #include <set>
 
+#include "tests/unit/ha/answers.h"
 #include "tests/unit/ha/virtual_token_fixture.h"
 
 namespace p11ha::ha {
@@ -8,12 +9,11 @@ namespace {
 
 using cryptoki::Fate;
 using std::chrono::seconds;
+using test::kDeviceError;
 using test::Log;
 using test::Outcome;
 using test::ScriptedMember;
 using VirtualTokenRecovery = test::VirtualTokenTest;
-
-const halog::Code kDeviceError{CKR_DEVICE_ERROR, "CKR_DEVICE_ERROR"};
 
 TEST_F(VirtualTokenRecovery, ADroppedMemberIsTriedEveryInterval) {
   policy.recovery = {3, seconds(60)};

@@ -1,0 +1,16 @@
+// Programs of the project, run as a user runs them.
+#pragma once
+
+#include <string>
+
+namespace p11ha::tests {
+
+struct Ran {
+  int status = -1;  // -1 where it did not end by itself
+  std::string text;
+};
+
+/// Runs a command of the shell to its end; `text` is its standard output.
+Ran runCommandLine(const std::string& command);
+
+}  // namespace p11ha::tests
