@@ -53,7 +53,8 @@ base::Result<bool, std::string> Listener::start(const ControlDir& dir, Answer an
   dir.remove(name_);  // of an earlier process with our number
   socket_ = OwnedFd(socket(AF_UNIX, SOCK_STREAM | SOCK_CLOEXEC, 0));
   stop_ = OwnedFd(eventfd(0, EFD_CLOEXEC));
-  // It has its name when it listens: a socket that answers nobody is taken for one that a dead process left, and removed.
+  // It has its name when it listens: a socket that answers nobody is taken for one that a dead process left, and
+  // removed.
   const std::string unfinished = name_ + ".new";
   dir.remove(unfinished);
   const sockaddr_un address = dir.address(unfinished);

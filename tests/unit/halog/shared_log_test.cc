@@ -95,7 +95,8 @@ bool parse(const std::string& text, const std::map<long, std::size_t>& processes
   const auto process = processes.find(pid);
   if (process == processes.end()) return false;
   record.process = process->second;
-  const std::string start = " : [" + std::to_string(pid) + "] HA group: " + std::string(kSharedGroup) + " recovery attempt ";
+  const std::string start =
+      " : [" + std::to_string(pid) + "] HA group: " + std::string(kSharedGroup) + " recovery attempt ";
   if (text.compare(kTime, start.size(), start) != 0) return false;
   std::from_chars(text.data() + kTime + start.size(), text.data() + text.size(), record.sequence);
   return record.sequence < kRecords && text.substr(kTime) == start + std::to_string(record.sequence) + " " +
