@@ -114,7 +114,7 @@ bool ThreadWorkers::run(const Task& task) {
       done();
     }).detach();
     return true;
-  } catch (const std::system_error&) {
+  } catch (const std::exception&) {  // std::system_error, std::bad_alloc
     done();
     return false;
   }

@@ -35,7 +35,7 @@ class Scheduler {
 class Workers {
  public:
   virtual ~Workers() = default;
-  /// False where there is no thread to be had: the task is not run.
+  /// False where there is no thread, or no memory, to be had: the task is not run.
   [[nodiscard]] virtual bool run(const Task& task) = 0;
 };
 

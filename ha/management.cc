@@ -130,20 +130,25 @@ void Management::publish() {
 }
 
 void Management::attempt(unsigned member, std::uint32_t epoch) {
-  const bool begun = workers_.run([this, member, epoch] {
-    MemberEvent outcome = event::AttemptFailed{epoch, CKR_HOST_MEMORY};
-    try {
-      outcome = recovery_.attempt(group_.member(member), epoch);
-    } catch (const std::bad_alloc&) {  // the next attempt may find more
-    }
-    post(member, outcome);
-  });
-  if (!begun) post(member, event::AttemptFailed{epoch, CKR_HOST_MEMORY});
+  work(member, event::AttemptFailed{epoch, CKR_HOST_MEMORY},
+       [this, member, epoch] { post(member, recovery_.attempt(group_.member(member), epoch)); });
 }
 
 void Management::settle(unsigned member, std::uint32_t epoch) {
-  const bool begun = workers_.run([this, member, epoch] { recovery_.settle(group_.member(member), epoch); });
-  if (!begun) post(member, event::Failed{epoch, CKR_HOST_MEMORY});
+  work(member, event::Failed{epoch, CKR_HOST_MEMORY},
+       [this, member, epoch] { recovery_.settle(group_.member(member), epoch); });
+}
+
+// On a worker. Without the thread or the memory for it, it has failed: the member's next attempt may find more.
+void Management::work(unsigned member, const MemberEvent& failed, const base::Task& task) {
+  const bool begun = workers_.run([this, member, failed, task] {
+    try {
+      task();
+    } catch (const std::bad_alloc&) {
+      post(member, failed);
+    }
+  });
+  if (!begun) post(member, failed);
 }
 
 // A local module cannot be interrupted: a member whose call is overdue is marked down for all other calls.

@@ -41,6 +41,7 @@ class Management {
   void publish() P11HA_EXCLUDES(mutex_);
   void attempt(unsigned member, std::uint32_t epoch);
   void settle(unsigned member, std::uint32_t epoch);
+  void work(unsigned member, const MemberEvent& failed, const base::Task& task);
   void watch();
 
   Group& group_;

@@ -6,6 +6,7 @@
 
 #include <future>
 #include <latch>
+#include <new>
 
 namespace p11ha::base {
 namespace {
@@ -128,6 +129,23 @@ TEST(ThreadWorkers, DrainTellsWhetherSomethingStillRuns) {
   EXPECT_FALSE(workers.drain(in(std::chrono::milliseconds(1))));
   release.count_down();
   EXPECT_TRUE(workers.drain(in(std::chrono::minutes(1))));
+}
+
+TEST(ThreadWorkers, ATaskThatThereIsNoMemoryForIsNotRunAndNotWaitedFor) {
+  bool full = false;
+  struct Large {
+    explicit Large(const bool& flag) : noMemory(&flag) {}
+    Large(const Large& other) : noMemory(other.noMemory) {
+      if (*noMemory) throw std::bad_alloc();
+    }
+    void operator()() const { ADD_FAILURE() << "it was run"; }
+    const bool* noMemory;
+  };
+  const Task task = Large(full);
+  full = true;
+  ThreadWorkers workers;
+  EXPECT_FALSE(workers.run(task));
+  EXPECT_TRUE(workers.idle());
 }
 
 TEST(ThreadWorkers, AfterDrainNothingOfATaskIsLeft) {

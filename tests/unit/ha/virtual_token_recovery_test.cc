@@ -63,6 +63,25 @@ TEST_F(VirtualTokenRecovery, WithoutAThreadToBeHadAnAttemptFailsAndTheNextOneIsM
   EXPECT_EQ(signers().size(), 3U);
 }
 
+TEST_F(VirtualTokenRecovery, WithoutAThreadToSettleARecoveredMemberItIsDroppedAndTriedAgain) {
+  startServing();
+  ScriptedMember& failing = *members[0];
+  loseInSign(failing, {CKR_DEVICE_ERROR});
+  failing.down.reset();
+  failing.script = [this](const test::Call&) {
+    workers.exhausted = true;  // as long as the attempt lasts there is the thread it runs on, and no other
+    return std::optional<Outcome>();
+  };
+  scheduler.advance(seconds(60));
+  const Log expected{halog::DropMember{"A"}, halog::Recovered{1, "A"}, halog::DropMember{"A"}};
+  EXPECT_EQ(news(), expected);
+  failing.script = nullptr;
+  workers.exhausted = false;
+  scheduler.advance(seconds(60));
+  EXPECT_EQ(news().back(), (halog::Event{halog::Recovered{1, "A"}}));
+  EXPECT_EQ(signers().size(), 3U);
+}
+
 TEST_F(VirtualTokenRecovery, ARecoveredMemberServesAgainThoughItsHandlesAreOthers) {
   startServing();
   ScriptedMember& failing = *members[0];
