@@ -2,12 +2,13 @@
 #include <sys/wait.h>
 #include <unistd.h>
 
-#include <cstdio>
 #include <ostream>
 #include <set>
+#include <sstream>
 
 #include "cryptoki/function.h"
 #include "tests/module/group_fixture.h"
+#include "tests/support/program.h"
 
 namespace p11ha::tests {
 namespace {
@@ -30,12 +31,11 @@ class Exports : public testing::TestWithParam<Module> {
 };
 
 TEST_P(Exports, AreTheFunctionsAndNothingElse) {
-  std::FILE* symbols = popen(("nm -D --defined-only --format=posix '" + GetParam().path + "'").c_str(), "r");
-  ASSERT_NE(symbols, nullptr);
+  const Ran nm = runCommandLine("nm -D --defined-only --format=posix '" + GetParam().path + "'");
+  ASSERT_EQ(nm.status, 0);
   std::set<std::string> found;
-  char name[256];
-  while (std::fscanf(symbols, "%255s%*[^\n]", name) == 1) found.insert(name);
-  pclose(symbols);
+  std::istringstream symbols(nm.text);
+  for (std::string line; std::getline(symbols, line);) found.insert(line.substr(0, line.find(' ')));
   std::set<std::string> expected;
   for (std::size_t i = 0; i < cryptoki::kFunctionCount; ++i) {
     expected.emplace(cryptoki::function(static_cast<cryptoki::Fn>(i)).name);

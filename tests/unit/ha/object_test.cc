@@ -155,14 +155,14 @@ TEST(ObjectTable, RemovesByCondition) {
 
 TEST(ObjectTable, ServesManyThreadsAtOnce) {
   constexpr unsigned kThreads = 8;
-  constexpr CK_OBJECT_HANDLE kHandles = 2000;
+  constexpr CK_OBJECT_HANDLE kPerThread = 2000;
   ObjectTable table;
   std::array<std::vector<CK_OBJECT_HANDLE>, kThreads> made;
   std::vector<std::thread> threads;
   for (unsigned thread = 0; thread < kThreads; ++thread) {
     threads.emplace_back([&table, &made, thread] {
-      for (CK_OBJECT_HANDLE i = 0; i < kHandles; ++i) {
-        const CK_OBJECT_HANDLE there = thread * kHandles + i + 1;
+      for (CK_OBJECT_HANDLE i = 0; i < kPerThread; ++i) {
+        const CK_OBJECT_HANDLE there = thread * kPerThread + i + 1;
         const ObjectPtr object = table.create(0, {});
         table.bind(object, 0, 1, there, Holding::Held);
         EXPECT_EQ(table.find(object->handle()), object);
@@ -178,8 +178,8 @@ TEST(ObjectTable, ServesManyThreadsAtOnce) {
   for (std::thread& thread : threads) thread.join();
   std::set<CK_OBJECT_HANDLE> handles;
   for (const auto& each : made) handles.insert(each.begin(), each.end());
-  EXPECT_EQ(handles.size(), kThreads * kHandles);
-  EXPECT_EQ(table.all().size(), kThreads * kHandles / 2);
+  EXPECT_EQ(handles.size(), kThreads * kPerThread);
+  EXPECT_EQ(table.all().size(), kThreads * kPerThread / 2);
 }
 
 TEST(ObjectTable, OneOfManyEndsAnObject) {

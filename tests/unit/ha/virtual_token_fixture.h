@@ -59,6 +59,12 @@ class VirtualTokenTest : public testing::Test {
     token->start();
     scheduler.run();
   }
+  /// Started, with a `session` open: nobody is logged in, and what was logged so far is no news.
+  void startOpen() {
+    start();
+    session = open();
+    forgetNews();
+  }
   /// Started, logged in, every member's key proved: `session` has signed on each serving member.
   void startServing(const std::set<unsigned>& standby = {}) {
     start(standby);
@@ -68,7 +74,7 @@ class VirtualTokenTest : public testing::Test {
     std::set<std::string> signers;
     for (std::size_t i = 0; i < members.size(); ++i) signers.insert(sign(session).by);
     ASSERT_EQ(signers.size(), members.size() - standby.size());
-    before = log.events().size();
+    forgetNews();
   }
 
   CK_SESSION_HANDLE open(CK_FLAGS flags = CKF_RW_SESSION) {

@@ -15,9 +15,7 @@ using test::ScriptedMember;
 using VirtualTokenLogin = test::VirtualTokenTest;
 
 TEST_F(VirtualTokenLogin, AWrongPinIsAskedOfThePrimaryOnly) {
-  start();
-  session = open();
-  forgetNews();
+  startOpen();
   EXPECT_EQ(login(session, "wrong"), CKR_PIN_INCORRECT);
   EXPECT_EQ(members[0]->count(Fn::Login), 1U);
   EXPECT_EQ(members[1]->count(Fn::Login), 0U);
@@ -29,9 +27,7 @@ TEST_F(VirtualTokenLogin, AWrongPinIsAskedOfThePrimaryOnly) {
 
 TEST_F(VirtualTokenLogin, WhereSomebodyElseIsLoggedInThePinIsProvedOnAnotherMember) {
   members[0]->script = test::answering(Fn::Login, {CKR_USER_ALREADY_LOGGED_IN});
-  start();
-  session = open();
-  forgetNews();
+  startOpen();
   EXPECT_EQ(login(session, "wrong"), CKR_PIN_INCORRECT);
   EXPECT_EQ(members[1]->count(Fn::Login), 1U);
   EXPECT_EQ(members[2]->count(Fn::Login), 0U);
@@ -44,9 +40,7 @@ TEST_F(VirtualTokenLogin, WhereSomebodyElseIsLoggedInThePinIsProvedOnAnotherMemb
 
 TEST_F(VirtualTokenLogin, WhereSomebodyElseIsLoggedInEverywhereSoIsTheGroup) {
   for (const auto& member : members) member->script = test::answering(Fn::Login, {CKR_USER_ALREADY_LOGGED_IN});
-  start();
-  session = open();
-  forgetNews();
+  startOpen();
   EXPECT_EQ(login(session), CKR_OK);
   EXPECT_EQ(login(session), CKR_USER_ALREADY_LOGGED_IN);
   EXPECT_TRUE(news().empty());
@@ -54,9 +48,7 @@ TEST_F(VirtualTokenLogin, WhereSomebodyElseIsLoggedInEverywhereSoIsTheGroup) {
 
 TEST_F(VirtualTokenLogin, AMemberThatRefusesThePinIsOutUntilTheNextLogin) {
   members[1]->pin = "other";
-  start();
-  session = open();
-  forgetNews();
+  startOpen();
   EXPECT_EQ(login(session), CKR_OK);
   EXPECT_EQ(news(), (Log{halog::LoginFailed{"B", {CKR_PIN_INCORRECT, "CKR_PIN_INCORRECT"}}}));
   key = findKey(session);
@@ -76,9 +68,7 @@ TEST_F(VirtualTokenLogin, AMemberThatRefusesThePinIsOutUntilTheNextLogin) {
 TEST_F(VirtualTokenLogin, TheLastTryOfAPinIsNeverSpentOnTheCachedOne) {
   for (const CK_FLAGS flag : {CKF_USER_PIN_FINAL_TRY, CKF_USER_PIN_LOCKED}) {
     members[2]->tokenFlags |= flag;
-    start();
-    session = open();
-    forgetNews();
+    startOpen();
     EXPECT_EQ(login(session), CKR_OK);
     EXPECT_EQ(members[2]->count(Fn::Login), 0U);
     EXPECT_EQ(news(), (Log{halog::LoginFailed{"C", {CKR_PIN_LOCKED, "CKR_PIN_LOCKED"}}}));

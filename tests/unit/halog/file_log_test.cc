@@ -21,8 +21,6 @@
 namespace p11ha::halog {
 namespace {
 
-constexpr std::string_view kGroup = "11234840370164";
-
 class FileLogTest : public testing::Test {
  protected:
   FileLogTest() {

@@ -1,4 +1,4 @@
-// A directory for the logs of one test.
+// What the tests of the file log have in common: a directory for the logs of one test, and the group they are of.
 #pragma once
 
 #include <gtest/gtest.h>
@@ -10,9 +10,12 @@
 #include <fstream>
 #include <iterator>
 #include <string>
+#include <string_view>
 #include <vector>
 
 namespace p11ha::halog {
+
+inline constexpr std::string_view kGroup = "11234840370164";
 
 /// Removed with all in it. One test, one thread.
 class LogDirectory {

@@ -23,7 +23,6 @@ namespace {
 constexpr std::size_t kProcesses = 8;
 constexpr std::uint64_t kRecords = 20000;
 constexpr std::uint64_t kMaxLength = 8192;
-constexpr std::string_view kSharedGroup = "11234840370164";
 
 // What the processes tell each other.
 struct Shared {
@@ -70,7 +69,7 @@ class RestlessClock final : public base::Clock {
   const std::string member = std::to_string(process);
   ++shared->ready;
   while (shared->ready < kProcesses) sched_yield();
-  for (std::uint64_t i = 0; i < kRecords; ++i) log.write(kSharedGroup, Recovered{i, member});
+  for (std::uint64_t i = 0; i < kRecords; ++i) log.write(kGroup, Recovered{i, member});
   const LogCounters counters = log.counters();
   shared->written[process] = counters.written;
   shared->dropped[process] = counters.dropped;
@@ -95,8 +94,7 @@ bool parse(const std::string& text, const std::map<long, std::size_t>& processes
   const auto process = processes.find(pid);
   if (process == processes.end()) return false;
   record.process = process->second;
-  const std::string start =
-      " : [" + std::to_string(pid) + "] HA group: " + std::string(kSharedGroup) + " recovery attempt ";
+  const std::string start = " : [" + std::to_string(pid) + "] HA group: " + std::string(kGroup) + " recovery attempt ";
   if (text.compare(kTime, start.size(), start) != 0) return false;
   std::from_chars(text.data() + kTime + start.size(), text.data() + text.size(), record.sequence);
   return record.sequence < kRecords && text.substr(kTime) == start + std::to_string(record.sequence) + " " +
