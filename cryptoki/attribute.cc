@@ -26,10 +26,10 @@ constexpr AttributeInfo inOrder[] = {
 };
 }  // namespace attribute_rows
 
-constexpr std::size_t kAttributes = std::size(attribute_rows::inOrder);
+constexpr std::size_t kAttributeCount = std::size(attribute_rows::inOrder);
 
 constexpr auto kByType = [] {
-  std::array<AttributeInfo, kAttributes> sorted{};
+  std::array<AttributeInfo, kAttributeCount> sorted{};
   std::copy(std::begin(attribute_rows::inOrder), std::end(attribute_rows::inOrder), sorted.begin());
   std::sort(sorted.begin(), sorted.end(), [](const auto& a, const auto& b) { return a.type < b.type; });
   return sorted;
@@ -40,7 +40,7 @@ static_assert(std::adjacent_find(kByType.begin(), kByType.end(),
               "attributes.def: two rows for one attribute");
 
 struct TypeList {
-  std::array<CK_ATTRIBUTE_TYPE, kAttributes> types{};
+  std::array<CK_ATTRIBUTE_TYPE, kAttributeCount> types{};
   std::size_t count = 0;
   constexpr std::span<const CK_ATTRIBUTE_TYPE> span() const { return {types.data(), count}; }
 };

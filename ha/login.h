@@ -15,6 +15,8 @@ class Login {
   Login(Group& group, std::function<void()> onLoginStarted)
       : group_(group), onLoginStarted_(std::move(onLoginStarted)) {}
 
+  /// C_Login and C_LoginUser. A token that somebody else in this process is logged in to takes any PIN
+  /// (CKR_USER_ALREADY_LOGGED_IN): it vouches for none as long as another member can.
   CK_RV login(const cryptoki::Call& call) P11HA_EXCLUDES(turn_);
   CK_RV logout() P11HA_EXCLUDES(turn_);
   CK_RV setPin(const cryptoki::Call& call) P11HA_EXCLUDES(turn_);
