@@ -111,14 +111,26 @@ enter() {
   }
 }
 
+# entered SIDE FUNCTION: runs it there, in a shell of its own that ends at the first command that fails; its status is in
+# $status. (As part of a condition it would go on.)
+entered() {
+  set +e
+  (
+    set -e
+    enter "$1"
+    "$2"
+  )
+  status=$?
+  set -e
+}
+
 # on_both FUNCTION: runs it for each side; it uses step and attempt. What they said must be the same.
 on_both() {
   local side status
   make_direct
   cluster up "$folder/group" --label "$label" --pin "$pin" --so-pin "$so_pin"
   for side in direct group; do
-    status=0
-    (enter "$side" && "$1") 3>"$folder/$side/said" || status=$?
+    entered "$side" "$1" 3>"$folder/$side/said"
     ((status == 0)) || failed "$side: gave up (status $status)"
     normalised "$side" <"$folder/$side/said" >"$folder/$side/normalised"
   done
@@ -129,7 +141,11 @@ on_both() {
 }
 
 # in_group FUNCTION: runs it on the group only, after on_both; there members may fail.
-in_group() { (enter group && "$1") 3>/dev/null || failed "group: gave up"; }
+in_group() {
+  local status
+  entered group "$1" 3>/dev/null
+  ((status == 0)) || failed "group: gave up (status $status)"
+}
 
 # Rules, in sed -E, for what may differ; each script adds its own, with the reason.
 rules=()
@@ -162,9 +178,9 @@ attempt() {
 hex() { od -An -v -tx1 "$1" | tr -d ' \n' && echo; }
 
 # in_order START: sorts what is read by blocks, each from a line that matches START to the next; a token gives its objects in
-# no particular order.
+# no particular order. What may differ is not sorted by.
 in_order() {
-  awk -v start="$1" '
+  normalised "$side" | awk -v start="$1" '
     $0 ~ start && NR > 1 { print block; block = "" }
     { block = block (block == "" ? "" : "\001") $0 }
     END { if (block != "") print block }' | sort | tr '\001' '\n'

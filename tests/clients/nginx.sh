@@ -28,7 +28,7 @@ http {
   server {
     listen 127.0.0.1:$2 ssl reuseport;
     server_name localhost;
-    ssl_certificate     $PWD/cert.pem;
+    ssl_certificate     $PWD/$1.pem;
     ssl_certificate_key "engine:pkcs11:$(key_uri "$1")";
     ssl_session_cache off;
     ssl_session_tickets off;
@@ -42,28 +42,28 @@ workers() { pgrep -P "$server" | sort; }
 four_workers() { (($(workers | wc -l) == 4)); }
 # A worker logs in with its first handshake. Processes that log in at the same moment meet a race in SoftHSM, with or without
 # p11ha: it rewrites a file that others are reading. So: one after the other, and enough that each worker has its turn.
-awake() { handshakes cert.pem 1 100; }
+awake() { handshakes "$1.pem" 1 100; }
 # Old workers end when their connections have; there are four anew.
 others_only() { four_workers && [[ -z $(comm -12 "$1" <(workers)) ]]; }
-gets() {
+gets() { # gets NAME
   printf 'GET / HTTP/1.0\r\n\r\n' |
-    openssl s_client -quiet -verify_return_error -CAfile cert.pem -servername localhost -connect "127.0.0.1:$port" 2>/dev/null | tail -n 1
+    openssl s_client -quiet -verify_return_error -CAfile "$1.pem" -servername localhost -connect "127.0.0.1:$port" 2>/dev/null | tail -n 1
 }
 
 serves() { # serves NAME KIND ID
   step "a key $2" server_key "$1" "$2" "$3"
   step 'certificate' openssl req -engine pkcs11 -keyform engine -key "$(key_uri "$1")" -new -x509 -days 30 -subj /CN=localhost \
-    -addext subjectAltName=DNS:localhost -addext basicConstraints=critical,CA:true -out cert.pem
+    -addext subjectAltName=DNS:localhost -addext basicConstraints=critical,CA:true -out "$1.pem"
   serve run_nginx "$1"
   wait_for 30 four_workers
-  step 'page' gets
-  step 'handshakes, one by one' awake
-  step 'handshakes, 16 at a time' handshakes cert.pem 16 "$handshakes"
+  step 'page' gets "$1"
+  step 'handshakes, one by one' awake "$1"
+  step 'handshakes, 16 at a time' handshakes "$1.pem" 16 "$handshakes"
   workers >workers.before
   kill -KILL "$(head -n 1 workers.before)"
   wait_for 30 replaced
-  step 'handshakes, one by one' awake
-  step 'handshakes after a worker was killed, at once' handshakes cert.pem 16 "$handshakes"
+  step 'handshakes, one by one' awake "$1"
+  step 'handshakes after a worker was killed, at once' handshakes "$1.pem" 16 "$handshakes"
   ended "$server"
   step 'nothing went wrong' quiet
 }
@@ -84,14 +84,14 @@ survives() {
   engine_conf
   serve run_nginx ec
   wait_for 30 four_workers
-  awake
+  awake ec
   # Not tried on both: with SoftHSM alone, one of the new workers waits for ever in libp11 0.4.12's pool of sessions.
   workers >workers.before
   nginx -p "$PWD" -e "$PWD/error.log" -c "$PWD/nginx.conf" -s reload
   wait_for 30 others_only workers.before
-  awake
-  handshakes cert.pem 16 "$handshakes"
-  outage handshakes.out python3 "$source_dir/tests/clients/handshakes.py" "$port" cert.pem 8 -
+  awake ec
+  handshakes ec.pem 16 "$handshakes"
+  outage handshakes.out python3 "$source_dir/tests/clients/handshakes.py" "$port" ec.pem 8 -
   ended "$server"
   quiet
 }
