@@ -17,6 +17,7 @@ enum class RvClass : std::uint8_t {
   NotLoggedIn,  // while we believe to be logged in: the member was deactivated
   LookAgain,    // for a handle we hold: find the object once more, then as Application
   Ask,          // may be either: probe the member (cryptoki/probe.h)
+  Suspect,      // Gone, or a well member's word for bad input: probe it, then ask another
 };
 
 /// Pure; any thread.

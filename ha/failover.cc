@@ -69,7 +69,10 @@ CK_RV Failover::persist(Session& session, Request& request, Try made) {
     made = {};
     request.answeredBy = member->index;
     request.answeredUnder = tries.epoch;
-    if (outcome.rv == CKR_OK && tries.reached && !tries.diverged) return CKR_OK;
+    if (outcome.rv == CKR_OK && tries.reached && !tries.diverged) {
+      loseSuspects(session, tries);
+      return CKR_OK;
+    }
 
     Judgement judgement = judgeTry(*member, session, request, tries, outcome);
     if (judgement.loss != Loss::None) {
@@ -103,6 +106,12 @@ CK_RV Failover::persist(Session& session, Request& request, Try made) {
         tries.tried |= bit(member->index);
         tries.rebound = tries.resolved = tries.loggedInAgain = false;
         break;
+      case Next::AskAnother:
+        tries.tried |= bit(member->index);
+        if (choose(session, request, tries) == nullptr) return outcome.rv;
+        tries.suspects.push_back({member, tries.epoch, outcome.rv});
+        tries.rebound = tries.resolved = tries.loggedInAgain = false;
+        break;
       case Next::Poisoned:
         group_.poisoned(tries.row.name, *tries.victim, tries.victimEpoch, *member, tries.epoch);
         [[fallthrough]];
@@ -112,6 +121,13 @@ CK_RV Failover::persist(Session& session, Request& request, Try made) {
       case Next::Probe:  // judgeTry has probed
         return outcome.rv;
     }
+  }
+}
+
+void Failover::loseSuspects(Session& session, const Tries& tries) {
+  for (const Tries::Suspect& suspect : tries.suspects) {
+    discardSession(session, *suspect.member);
+    group_.lose(*suspect.member, suspect.epoch, Loss::Dropped, suspect.rv);
   }
 }
 
@@ -239,7 +255,7 @@ Judgement Failover::judgeTry(GroupMember& member, Session& session, const Reques
   Situation situation;
   situation.replay = request.replay.value_or(tries.row.replay);
   situation.outcome = outcome;
-  situation.namesObject = !request.objects.empty();
+  for (const NamedObject& named : request.objects) situation.namesObject = situation.namesObject || named;
   for (const Operation* operation : request.operations) {
     if (operation == nullptr) break;
     situation.operationStuck = situation.operationStuck || !operation->restorable();

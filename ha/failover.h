@@ -72,6 +72,7 @@ class Failover : public MemberCalls {
       P11HA_REQUIRES(session.mutex);
   Judgement judgeTry(GroupMember& member, Session& session, const Request& request, Tries& tries,
                      const cryptoki::Outcome& outcome) P11HA_REQUIRES(session.mutex);
+  void loseSuspects(Session& session, const Tries& tries) P11HA_REQUIRES(session.mutex);
   static void endOperations(const Request& request);
   static CK_RV exhausted(Request& request, const Tries& tries);
 

@@ -24,7 +24,7 @@ Judgement lost(const Situation& s, Loss loss) { return {afterLoss(s), loss}; }
 bool isLoss(const cryptoki::Outcome& outcome) {
   if (outcome.fate != Fate::Answered) return true;
   const RvClass rvClass = cryptoki::classify(outcome.rv);
-  return rvClass == RvClass::Gone || rvClass == RvClass::SessionGone;
+  return rvClass == RvClass::Gone || rvClass == RvClass::SessionGone || rvClass == RvClass::Suspect;
 }
 
 Judgement judge(const Situation& s) {
@@ -50,6 +50,10 @@ Judgement judge(const Situation& s) {
     case RvClass::Ask:
       if (!s.health) return {Next::Probe, Loss::None};
       return s.health->alive ? Judgement{} : lost(s, Loss::Dropped);
+    case RvClass::Suspect:
+      if (!s.health) return {Next::Probe, Loss::None};
+      if (!s.health->alive) return lost(s, Loss::Dropped);
+      return s.operationStuck || s.replay == Replay::Own ? Judgement{} : Judgement{Next::AskAnother, Loss::None};
   }
   return {};
 }

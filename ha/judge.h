@@ -36,6 +36,7 @@ enum class Next : std::uint8_t {
   Rebind,         // open another session on the same member, then repeat
   Resolve,        // look the named objects up again on the same member, then repeat
   NextMember,     // go on elsewhere
+  AskAnother,     // the same; the member is lost only if another does what it did not
   OperationOver,  // CKR_DEVICE_ERROR; the operation is gone with its member
   Poisoned,       // CKR_DEVICE_ERROR; two members died of this call
 };
@@ -48,7 +49,7 @@ struct Judgement {
 };
 
 /// Did a call of our own lose the member, or our session on it? What is doubtful (CKR_GENERAL_ERROR) counts as a
-/// refusal.
+/// refusal, but CKR_DEVICE_ERROR does not: our input is not bad.
 bool isLoss(const cryptoki::Outcome& outcome);
 
 /// DESIGN.md, "What a member answers, and what is retried".

@@ -5,15 +5,14 @@
 #include <optional>
 
 #include "cryptoki/attribute_reader.h"
+#include "ha/judge.h"
 
 namespace p11ha::ha {
 
 using base::SecureBytes;
-using cryptoki::Fate;
 using cryptoki::Fn;
 using cryptoki::makeCall;
 using cryptoki::Outcome;
-using cryptoki::RvClass;
 using cryptoki::Template;
 
 namespace {
@@ -23,11 +22,6 @@ struct Produced {
   std::optional<SecureBytes> bytes;
   bool unreachable = false;
 };
-
-bool noAnswer(const Outcome& outcome) {
-  return outcome.fate != Fate::Answered || cryptoki::classify(outcome.rv) == RvClass::Gone ||
-         cryptoki::classify(outcome.rv) == RvClass::SessionGone;
-}
 
 Outcome run(const KeyOn& on, const cryptoki::Call& call) { return on.member.token->execute(call); }
 
@@ -42,7 +36,7 @@ template <Fn Init, Fn Whole>
 Produced oneShot(const KeyOn& on, CK_MECHANISM_TYPE type, std::span<CK_BYTE> input, const Credentials* credentials) {
   CK_MECHANISM mechanism{type, nullptr, 0};
   Outcome outcome = run(on, makeCall<Init>(on.session, &mechanism, on.key));
-  if (outcome.rv != CKR_OK) return {std::nullopt, noAnswer(outcome)};
+  if (outcome.rv != CKR_OK) return {std::nullopt, isLoss(outcome)};
   if (credentials != nullptr) {
     SecureBytes pin = credentials->pin;
     run(on, makeCall<Fn::Login>(on.session, CK_USER_TYPE{CKU_CONTEXT_SPECIFIC}, pin.data(), pin.size()));
@@ -50,7 +44,7 @@ Produced oneShot(const KeyOn& on, CK_MECHANISM_TYPE type, std::span<CK_BYTE> inp
   SecureBytes output(4096);
   CK_ULONG length = output.size();
   outcome = run(on, makeCall<Whole>(on.session, input.data(), input.size(), output.data(), &length));
-  if (outcome.rv != CKR_OK || length > output.size()) return {std::nullopt, noAnswer(outcome)};
+  if (outcome.rv != CKR_OK || length > output.size()) return {std::nullopt, isLoss(outcome)};
   output.resize(length);
   return {std::move(output), false};
 }
@@ -58,7 +52,7 @@ Produced oneShot(const KeyOn& on, CK_MECHANISM_TYPE type, std::span<CK_BYTE> inp
 Produced digestOf(const KeyOn& on, std::span<CK_BYTE> salt) {
   CK_MECHANISM mechanism{CKM_SHA256, nullptr, 0};
   Outcome outcome = run(on, makeCall<Fn::DigestInit>(on.session, &mechanism));
-  if (outcome.rv != CKR_OK) return {std::nullopt, noAnswer(outcome)};
+  if (outcome.rv != CKR_OK) return {std::nullopt, isLoss(outcome)};
   outcome = run(on, makeCall<Fn::DigestUpdate>(on.session, salt.data(), salt.size()));
   if (outcome.rv == CKR_OK) outcome = run(on, makeCall<Fn::DigestKey>(on.session, on.key));
   SecureBytes digest(32);
@@ -66,7 +60,7 @@ Produced digestOf(const KeyOn& on, std::span<CK_BYTE> salt) {
   // Also where a step failed: the session must be left without an operation.
   const Outcome ended = run(on, makeCall<Fn::DigestFinal>(on.session, digest.data(), &length));
   if (outcome.rv == CKR_OK) outcome = ended;
-  if (outcome.rv != CKR_OK) return {std::nullopt, noAnswer(outcome)};
+  if (outcome.rv != CKR_OK) return {std::nullopt, isLoss(outcome)};
   return {std::move(digest), false};
 }
 
@@ -89,7 +83,7 @@ class PublicKey {
     if (identity.type == CKK_RSA) wanted.addBool(CKA_ENCRYPT, true);
     wanted.append(materialAttributes(identity));
     const Outcome made = run(on_, makeCall<Fn::CreateObject>(on_.session, wanted.data(), wanted.count(), &handle_));
-    unreachable_ = made.rv != CKR_OK && noAnswer(made);
+    unreachable_ = made.rv != CKR_OK && isLoss(made);
   }
   ~PublicKey() {
     if (handle_ != CK_INVALID_HANDLE) run(on_, makeCall<Fn::DestroyObject>(on_.session, handle_));
@@ -153,7 +147,7 @@ Proof proveByAgreement(const Identity& identity, const KeyOn& candidate) {
   const auto parameters = material.find(CKA_EC_PARAMS);
   const auto ownPoint = material.find(CKA_EC_POINT);
   if (!parameters || !ownPoint || rawPoint(*ownPoint).empty()) return Proof::Impossible;
-  const auto failed = [](const Outcome& outcome) { return noAnswer(outcome) ? Proof::Unreachable : Proof::Impossible; };
+  const auto failed = [](const Outcome& outcome) { return isLoss(outcome) ? Proof::Unreachable : Proof::Impossible; };
 
   Template forPublic;
   forPublic.addBool(CKA_TOKEN, false);
@@ -194,7 +188,7 @@ Proof verify(const KeyOn& on, CK_OBJECT_HANDLE publicKey, CK_MECHANISM_TYPE type
     if (outcome.rv == CKR_OK) return Proof::Same;
     if (outcome.rv == CKR_SIGNATURE_INVALID || outcome.rv == CKR_SIGNATURE_LEN_RANGE) return Proof::Different;
   }
-  return noAnswer(outcome) ? Proof::Unreachable : Proof::Impossible;
+  return isLoss(outcome) ? Proof::Unreachable : Proof::Impossible;
 }
 
 }  // namespace

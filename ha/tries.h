@@ -1,6 +1,8 @@
 // What was done about one request so far.
 #pragma once
 
+#include <vector>
+
 #include "ha/failover.h"
 
 namespace p11ha::ha {
@@ -20,6 +22,13 @@ struct Failover::Tries {
   GroupMember* victim = nullptr;  // the first member that the call ended with its fate unknown
   std::uint32_t victimEpoch = 0;
   CK_RV refusal = CKR_OK;  // why a member could not even be asked
+  // Members that are well, but whose answer is that of a broken one: another's success convicts them.
+  struct Suspect {
+    GroupMember* member;
+    std::uint32_t epoch;
+    CK_RV rv;
+  };
+  std::vector<Suspect> suspects{};
 };
 
 }  // namespace p11ha::ha

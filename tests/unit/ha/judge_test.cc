@@ -22,8 +22,8 @@ using test::kAsk;
 
 // One function of each replay class.
 constexpr Fn kEach[] = {Fn::SignInit, Fn::Sign, Fn::SignUpdate, Fn::DestroyObject, Fn::GenerateKey, Fn::Login};
-constexpr CK_RV kGone[] = {CKR_DEVICE_ERROR,         CKR_DEVICE_REMOVED,           CKR_TOKEN_NOT_PRESENT,
-                           CKR_TOKEN_NOT_RECOGNIZED, CKR_CRYPTOKI_NOT_INITIALIZED, CKR_SLOT_ID_INVALID};
+constexpr CK_RV kGone[] = {CKR_DEVICE_REMOVED, CKR_TOKEN_NOT_PRESENT, CKR_TOKEN_NOT_RECOGNIZED,
+                           CKR_CRYPTOKI_NOT_INITIALIZED, CKR_SLOT_ID_INVALID};
 constexpr CK_RV kApplication[] = {CKR_OK,
                                   CKR_BUFFER_TOO_SMALL,
                                   CKR_DATA_INVALID,
@@ -143,6 +143,24 @@ TEST(Judge, ADoubtfulAnswerOfADeadMemberIsALoss) {
   }
 }
 
+// softokn says it of a bad signature, too.
+TEST(Judge, OfADeviceErrorAnotherMemberIsAskedWhereTheFirstIsWell) {
+  for (const LossRow& row : kLosses) {
+    SCOPED_TRACE(cryptoki::function(row.fn).name);
+    Situation s = situation(row.fn, CKR_DEVICE_ERROR);
+    EXPECT_EQ(judge(s), (Judgement{Next::Probe, Loss::None}));
+    EXPECT_TRUE(isLoss(s.outcome)) << "our own input is not bad";
+    s.health = kAlive;
+    EXPECT_EQ(judge(s), (row.fresh == Next::NextMember ? Judgement{Next::AskAnother, Loss::None} : kAnswer));
+    s.operationStuck = true;
+    EXPECT_EQ(judge(s), kAnswer);
+    s.health = kDead;
+    EXPECT_EQ(judge(s), dropped(row.stuck));
+    s.operationStuck = false;
+    EXPECT_EQ(judge(s), dropped(row.fresh));
+  }
+}
+
 TEST(Judge, ALostSessionIsOpenedOnceMoreOnTheSameMember) {
   for (const CK_RV rv : {CKR_SESSION_HANDLE_INVALID, CKR_SESSION_CLOSED}) {
     for (const LossRow& row : kLosses) {
@@ -162,7 +180,7 @@ TEST(Judge, AnOperationThatCannotBeBegunAgainIsOverWithItsSession) {
 }
 
 TEST(Judge, AContextLoginFollowsItsOperation) {
-  Situation s = situation(Fn::Login, CKR_DEVICE_ERROR);
+  Situation s = situation(Fn::Login, CKR_DEVICE_REMOVED);
   s.replay = Replay::Context;
   EXPECT_EQ(judge(s), dropped(Next::NextMember));
   s.operationStuck = true;
@@ -219,7 +237,7 @@ TEST(Judge, ACallThatEndedTwoMembersIsNotSentToAThird) {
 
 TEST(Judge, OnlyUnknownFatesPoison) {
   for (const Fate fate : {Fate::NotSent, Fate::Answered}) {
-    Situation s = situation(Fn::Sign, CKR_DEVICE_ERROR, fate);
+    Situation s = situation(Fn::Sign, CKR_DEVICE_REMOVED, fate);
     s.unknownLosses = 1;
     EXPECT_EQ(judge(s), dropped(Next::NextMember));
   }

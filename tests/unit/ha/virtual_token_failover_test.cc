@@ -41,6 +41,38 @@ TEST_F(VirtualTokenFailover, ASignatureGoesOnElsewhereWithItsInitRunAgain) {
   }
 }
 
+TEST_F(VirtualTokenFailover, ADeviceErrorOfAllMembersIsTheApplications) {
+  startServing();
+  for (const auto& member : members) member->script = answering(Fn::Sign, {CKR_DEVICE_ERROR});
+  begin(session);
+  EXPECT_EQ(finish(session).rv, CKR_DEVICE_ERROR);
+  scheduler.run();
+  EXPECT_EQ(news(), Log{});
+  for (const auto& member : members) member->script = nullptr;
+  EXPECT_EQ(sign(open()).rv, CKR_OK);
+}
+
+TEST_F(VirtualTokenFailover, ADeviceErrorWhereAnotherMemberRefusesDropsNobody) {
+  startServing();
+  for (const auto& member : members) member->script = answering(Fn::Sign, {CKR_DATA_LEN_RANGE});
+  begin(session).script = answering(Fn::Sign, {CKR_DEVICE_ERROR});
+  EXPECT_EQ(finish(session).rv, CKR_DATA_LEN_RANGE);
+  scheduler.run();
+  EXPECT_EQ(news(), Log{});
+}
+
+// A second try would meet an operation that the first has ended.
+TEST_F(VirtualTokenFailover, AnObjectThatNobodyKnowsIsAskedForOnce) {
+  startServing();
+  const CK_OBJECT_HANDLE own = std::exchange(key, 4711);
+  std::size_t asked = 0;
+  for (const auto& member : members) asked += member->count(Fn::SignInit);
+  EXPECT_EQ(signInit(session), CKR_KEY_HANDLE_INVALID);
+  for (const auto& member : members) asked -= member->count(Fn::SignInit);
+  EXPECT_EQ(asked, std::size_t(0) - 1);
+  key = own;
+}
+
 TEST_F(VirtualTokenFailover, AfterAFailoverTheOperationIsOver) {
   startServing();
   begin(session).script = answering(Fn::Sign, {CKR_DEVICE_ERROR});
