@@ -7,7 +7,10 @@
 namespace p11ha::ha {
 namespace {
 
+using cryptoki::Call;
 using cryptoki::Fate;
+using cryptoki::Fn;
+using cryptoki::makeCall;
 using std::chrono::seconds;
 using test::Log;
 using test::Outcome;
@@ -106,6 +109,29 @@ TEST_F(VirtualTokenTest, StopLeavesNoSessionOnAMember) {
     EXPECT_EQ(member->openSessions(), 0U);
     EXPECT_EQ(member->objectCount(), 1U) << "nothing of p11ha's own is left behind";
   }
+}
+
+TEST_F(VirtualTokenTest, AStateSaysWhoseItIs) {
+  startServing();
+  constexpr CK_ULONG kOwn = 4;
+  for (const auto& member : members) {
+    member->script = [](const Call& made) -> std::optional<Outcome> {
+      if (made.fn == Fn::SetOperationState) return Outcome{made.get<CK_ULONG>(2) == kOwn ? CKR_OK : CKR_DATA_INVALID};
+      if (made.fn != Fn::GetOperationState) return std::nullopt;
+      *made.get<CK_ULONG*>(2) = kOwn;
+      return Outcome{CKR_OK};
+    };
+  }
+  std::vector<CK_BYTE> state(100);
+  CK_ULONG length = state.size();
+  ASSERT_EQ(call(session, makeCall<Fn::GetOperationState>(session, state.data(), &length)), CKR_OK);
+  EXPECT_GT(length, kOwn);
+  const auto set = [&](CK_ULONG given) {
+    return call(session, makeCall<Fn::SetOperationState>(session, state.data(), given, CK_OBJECT_HANDLE{0},
+                                                         CK_OBJECT_HANDLE{0}));
+  };
+  EXPECT_EQ(set(0), CKR_SAVED_STATE_INVALID) << "nobody's";
+  EXPECT_EQ(set(length), CKR_OK) << "its member is given what is its own";
 }
 
 }  // namespace
