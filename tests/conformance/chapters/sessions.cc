@@ -63,6 +63,7 @@ void initializeAndFinalize(Client& client) {
   client.call<Fn::Finalize>({}, nullptr);
   client.call<Fn::Finalize>({"twice", false, {}, {}}, nullptr);
   CK_C_INITIALIZE_ARGS arguments{};
+  arguments.LibraryParameters = client.libraryParameters();
   const auto with = [&](const std::string& what) {
     client.section(what);
     client.call<Fn::Initialize>({what, false, {}, {}}, &arguments);
@@ -93,7 +94,7 @@ void initializeAndFinalize(Client& client) {
 CK_OBJECT_HANDLE findPrivate(Client& client, CK_SESSION_HANDLE session) {
   Prepared begin(Fn::FindObjectsInit, {"private", false, {}, {}});
   client.call(begin.value(0, session).attributes(1, Attributes().text(CKA_LABEL, "private")));
-  Prepared found(Fn::FindObjects, {"private", false, {}, {}});
+  Prepared found(Fn::FindObjects, {"private", false, "private", {}});
   found.memory<CK_OBJECT_HANDLE>(1) = 0x7ffffff3;
   found.value(0, session).value(2, 1).memory<CK_ULONG>(3);
   client.call(found);

@@ -16,8 +16,7 @@ constexpr std::string_view kNames[cryptoki::kOpCount] = {
 
 // Ends more than its own session: the home session with its login is to be made again.
 bool endsLogin(Fn fn) {
-  return fn == Fn::CloseAllSessions || fn == Fn::Logout || fn == Fn::Login || fn == Fn::LoginUser ||
-         fn == Fn::Finalize || fn == Fn::Initialize || fn == Fn::InitToken;
+  return fn == Fn::CloseAllSessions || fn == Fn::Logout || fn == Fn::Login || fn == Fn::LoginUser;
 }
 
 class States {
@@ -32,10 +31,7 @@ class States {
     Standard standard(client_, keys);
     standard.prepare(home_);
     if (!reachable(standard)) return;
-    for (std::size_t i = 0; i < cryptoki::kFunctionCount; ++i) {
-      const auto fn = static_cast<Fn>(i);
-      if (fn != Fn::Finalize && fn != Fn::Initialize) one(standard, fn);
-    }
+    for (const Fn fn : Standard::functions()) one(standard, fn);
   }
 
  private:
@@ -63,6 +59,7 @@ class States {
       prepared.value(1, client_.create(session, "to destroy", usable(material::data(), "to destroy")));
     }
     client_.call(prepared);
+    if (fn == Fn::InitToken) return;
     client_.section(std::string(function.name) + " after");
     if (fn != Fn::CloseSession && fn != Fn::CloseAllSessions) {
       const bool sameOp = function.effect.op == op_;

@@ -13,6 +13,9 @@ constexpr Intended kTable[] = {
 std::span<const Intended> intendedDifferences() { return kTable; }
 
 bool matches(std::string_view pattern, std::string_view text) {
+  if (const auto bar = pattern.find('|'); bar != std::string_view::npos) {
+    return matches(pattern.substr(0, bar), text) || matches(pattern.substr(bar + 1), text);
+  }
   // Greedy with one point to come back to: the last star.
   std::size_t p = 0;
   std::size_t t = 0;

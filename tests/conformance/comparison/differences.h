@@ -9,8 +9,8 @@
 
 namespace p11ha::conformance {
 
-/// A row of intended_differences.def. The texts but for reason and test are patterns ("*": anything), and match
-/// ignoring nothing.
+/// A row of intended_differences.def. The texts but for reason and test are patterns ("*": anything; "a|b": one of
+/// them), and match ignoring nothing.
 struct Intended {
   std::string_view setting;    // the run: profile and number of members, "softhsm 3"
   std::string_view function;   // "C_GetTokenInfo"
@@ -25,7 +25,7 @@ struct Intended {
 /// All rows, in the order of the file.
 std::span<const Intended> intendedDifferences();
 
-/// Does the text match, where "*" in the pattern stands for any text?
+/// Does the text match, where "*" in the pattern stands for any text, and "|" is between alternatives?
 bool matches(std::string_view pattern, std::string_view text);
 
 /// The first row that means this difference, or nullptr.

@@ -8,8 +8,7 @@
 
 namespace p11ha::conformance {
 
-/// Handles differ from module to module, their names do not: scripts name what they make. Sessions and objects have one
-/// each, slots another. One thread.
+/// Handles of objects differ from module to module, their names do not: scripts name what they make. One thread.
 class Names {
  public:
   void name(CK_ULONG handle, const std::string& as) { names_[handle] = as; }

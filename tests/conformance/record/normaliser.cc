@@ -62,9 +62,6 @@ void Normaliser::argument(const Argument& argument, CK_RV rv) {
       return filled(argument, rv);
     case RoleKind::NewObject:
       return newObject(argument, rv);
-    case RoleKind::NewSession:
-      if (rv == CKR_OK) names_.name(*call_.get<CK_ULONG*>(argument.word), note_.makes);
-      return;
     case RoleKind::FoundObjects:
       return found(argument, rv);
     case RoleKind::OutTemplate:

@@ -13,14 +13,14 @@ namespace p11ha::conformance {
 struct Note {
   std::string situation;  // what is special about the arguments; empty: nothing
   bool random = false;    // outputs differ from time to time: only their lengths are compared
-  std::string makes;      // the name of the object or session made; of the one that a search finds again
+  std::string makes;      // the name of the object made; of the one that a search finds again
   std::string makesToo;   // of the second object of C_GenerateKeyPair
 };
 
 /// Bytes of this value, kGuard of them, are behind each buffer that a script gives: where a call changes them, it wrote
-/// past the end.
+/// past the end. As many as the longest answer has, since softokn takes no heed of the room for an attribute.
 inline constexpr std::uint8_t kFiller = 0xa5;
-inline constexpr std::size_t kGuard = 16;
+inline constexpr std::size_t kGuard = 1024;
 
 /// The outputs of one call. Made before the call, since capacities are overwritten by lengths; asked after it. One
 /// thread.

@@ -1,5 +1,7 @@
 #include "tests/conformance/run/profile.h"
 
+#include <unistd.h>
+
 #include <cstdio>
 #include <cstdlib>
 #include <memory>
@@ -33,10 +35,16 @@ std::string inQuotes(const std::string& text) {
   return all + "'";
 }
 
+// In memory where there is such a place: softokn waits for its disk at each change.
+fs::path placeForTokens() {
+  const fs::path memory = "/dev/shm";
+  return std::getenv("TMPDIR") == nullptr && access(memory.c_str(), W_OK) == 0 ? memory : fs::temp_directory_path();
+}
+
 }  // namespace
 
 Tokens::Tokens(const std::string& script, std::size_t count) {
-  std::string name = (fs::temp_directory_path() / "p11ha-conformance-XXXXXX").string();
+  std::string name = (placeForTokens() / "p11ha-conformance-XXXXXX").string();
   if (mkdtemp(name.data()) == nullptr) throw std::runtime_error(name + " cannot be made");
   folder_ = name;
   const std::string command =
@@ -69,6 +77,8 @@ void Tokens::take(const std::string& key, const std::string& value) {
     soPin = value;
   } else if (key == "environment") {
     environment.push_back(value);
+  } else if (key == "runner") {
+    runner.push_back(value);
   } else if (key == "label") {
     labels.push_back(value);
   } else if (key == "serial") {

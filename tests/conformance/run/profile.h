@@ -12,6 +12,7 @@ namespace p11ha::conformance {
 ///   module, reserved     the library, and what its C_Initialize is given
 ///   pin, so-pin          of each token
 ///   environment          NAME=VALUE for whoever uses them; may be repeated
+///   runner               a word of the command that starts whoever uses them (with the program behind it); repeated
 ///   label, serial        of each token, in the same order; slot likewise where serials are no use
 ///   state                a folder that holds all the tokens have in them; may be repeated
 ///
@@ -33,6 +34,7 @@ class Tokens {
   std::string pin;
   std::string soPin;
   std::vector<std::string> environment;
+  std::vector<std::string> runner;
   std::vector<std::string> labels;
   std::vector<std::string> serials;
   std::vector<std::string> slots;

@@ -5,6 +5,7 @@
 #include <sys/wait.h>
 #include <unistd.h>
 
+#include <algorithm>
 #include <cstdlib>
 #include <fstream>
 #include <iostream>
@@ -18,6 +19,7 @@ namespace {
 
 constexpr unsigned kSecondsForOne = 300;
 constexpr std::size_t kMostDeaths = 60;
+constexpr int kGaveUp = 1;
 
 std::set<Place> readPlaces(const std::string& file) {
   std::set<Place> places;
@@ -52,7 +54,7 @@ int record(const RecordOrder& order) {
     return 0;
   } catch (const std::exception& error) {
     std::cerr << order.scenario << ": " << error.what() << '\n';
-    return 1;
+    return kGaveUp;
   }
 }
 
@@ -84,6 +86,17 @@ void Side::configureGroup(const std::string& groupLibrary) {
   access_.reserved.clear();
 }
 
+namespace {
+
+// The last one made: what comes after it did not answer, or never began.
+const Entry* toBlame(const Transcript& transcript) {
+  const auto last =
+      std::find_if(transcript.rbegin(), transcript.rend(), [](const Entry& e) { return e.rv != kLeftOut; });
+  return last == transcript.rend() ? nullptr : &*last;
+}
+
+}  // namespace
+
 std::set<Place> Side::deaths(const Transcript& transcript) {
   std::set<Place> places;
   for (const Entry& entry : transcript) {
@@ -96,11 +109,12 @@ Transcript Side::run(const std::string& scenario, std::set<Place> leftOut) {
   std::set<Place> died;
   Transcript transcript;
   while (!attempt(scenario, leftOut, transcript)) {
-    if (transcript.empty() || transcript.back().rv != kDied || died.size() == kMostDeaths) {
+    const Entry* const culprit = toBlame(transcript);
+    if (culprit == nullptr || died.size() == kMostDeaths) {
       throw std::runtime_error(scenario + " cannot be run on " + module_ +
-                               (transcript.empty() ? "" : ", last " + describe(transcript.back())));
+                               (culprit == nullptr ? "" : ", last " + describe(*culprit)));
     }
-    const Place place{transcript.back().section, transcript.back().number};
+    const Place place{culprit->section, culprit->number};
     died.insert(place);
     leftOut.insert(place);
   }
@@ -118,21 +132,24 @@ bool Side::attempt(const std::string& scenario, const std::set<Place>& leftOut, 
     std::ofstream file(places);
     for (const auto& [section, number] : leftOut) file << section << '\t' << number << '\n';
   }
-  std::vector<std::string> words{"p11ha-conformance", "--record",    scenario,         module_, access_.label,
-                                 access_.pin,         access_.soPin, access_.reserved, out,     places};
+  std::vector<std::string> words = tokens_.runner;
+  words.insert(words.end(), {std::filesystem::read_symlink("/proc/self/exe").string(), "--record", scenario, module_,
+                             access_.label, access_.pin, access_.soPin, access_.reserved, out, places});
   std::vector<std::string> environment = tokens_.environment;
   for (char** one = environ; *one != nullptr; ++one) environment.emplace_back(*one);
   pid_t child = 0;
   auto arguments = pointers(words);
   auto variables = pointers(environment);
   std::filesystem::remove(out);
-  if (posix_spawn(&child, "/proc/self/exe", nullptr, nullptr, arguments.data(), variables.data()) != 0) {
+  if (posix_spawn(&child, words.front().c_str(), nullptr, nullptr, arguments.data(), variables.data()) != 0) {
     throw std::runtime_error("no process could be made");
   }
   int status = 0;
   waitpid(child, &status, 0);
   std::ifstream in(out);
   transcript = readTranscript(in);
+  if (WIFEXITED(status) && WEXITSTATUS(status) == kGaveUp)
+    throw std::runtime_error(scenario + " gave up on " + module_);
   return WIFEXITED(status) && WEXITSTATUS(status) == 0;
 }
 

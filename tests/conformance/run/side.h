@@ -28,8 +28,8 @@ class Side {
   /// The module of the profile itself, or a group over its tokens, by the library given.
   Side(const std::string& profile, std::size_t members, const std::string& groupLibrary);
 
-  /// The transcript of a scenario. What dies in a call is run again without it (marked kDied), so that all others are
-  /// recorded. Throws std::runtime_error where the scenario cannot be run at all.
+  /// The transcript of a scenario. What dies in a call, or of what it did to the heap, is run again without it (marked
+  /// kDied), so that all others are recorded. Throws std::runtime_error where the scenario cannot be run at all.
   Transcript run(const std::string& scenario, std::set<Place> leftOut);
 
   /// The calls marked kDied.
@@ -37,7 +37,7 @@ class Side {
 
  private:
   void configureGroup(const std::string& groupLibrary);
-  /// Did it come to the end?
+  /// Did it come to the end? Throws where the script itself gave up.
   bool attempt(const std::string& scenario, const std::set<Place>& leftOut, Transcript& transcript);
 
   Tokens tokens_;

@@ -18,8 +18,7 @@ void Client::begin() {
 void Client::initialize() {
   CK_C_INITIALIZE_ARGS arguments{};
   arguments.flags = CKF_OS_LOCKING_OK;
-  std::string reserved = access_.reserved;
-  if (!reserved.empty()) arguments.LibraryParameters = reinterpret_cast<CK_CHAR_PTR*>(reserved.data());
+  arguments.LibraryParameters = libraryParameters();
   if (const CK_RV rv = call<Fn::Initialize>({}, &arguments); rv != CKR_OK) {
     throw std::runtime_error("C_Initialize answers " + cryptoki::returnCodeName(rv));
   }

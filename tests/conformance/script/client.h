@@ -33,6 +33,10 @@ class Client {
   /// to compare then.
   void begin();
   void initialize();
+  /// What C_Initialize is to be given for this module in any case; NULL for most.
+  CK_CHAR_PTR* libraryParameters() {
+    return reserved_.empty() ? nullptr : reinterpret_cast<CK_CHAR_PTR*>(reserved_.data());
+  }
   CK_SLOT_ID slot() const { return slot_; }
   const TokenAccess& access() const { return access_; }
 
@@ -49,6 +53,7 @@ class Client {
 
   Recorder& recorder_;
   const TokenAccess access_;
+  std::string reserved_ = access_.reserved;  // not constant, as C has it
   CK_SLOT_ID slot_ = 0;
 };
 

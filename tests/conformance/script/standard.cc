@@ -45,6 +45,16 @@ void messageParameter(Prepared& prepared, std::size_t word) {
 
 }  // namespace
 
+std::vector<Fn> Standard::functions() {
+  std::vector<Fn> all;
+  for (std::size_t i = 0; i < kFunctionCount; ++i) {
+    const Fn fn = static_cast<Fn>(i);
+    if (fn != Fn::Initialize && fn != Fn::Finalize && fn != Fn::InitToken) all.push_back(fn);
+  }
+  all.push_back(Fn::InitToken);
+  return all;
+}
+
 Fn Standard::beginning(Op op) { return *findFunction(EffectKind::Begin, op); }
 
 const Fn* Standard::feeding(Op op) { return findFunction(EffectKind::Part, op); }

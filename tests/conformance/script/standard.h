@@ -14,6 +14,10 @@ class Standard {
   /// Asks the module for what other calls need as input: a ciphertext, a signature, a wrapped key.
   void prepare(CK_SESSION_HANDLE session);
 
+  /// All but C_Initialize and C_Finalize, which end what the others need. C_InitToken is the last: a module may obey,
+  /// and nothing is on the token then.
+  static std::vector<cryptoki::Fn> functions();
+
   Prepared of(cryptoki::Fn fn, CK_SESSION_HANDLE session);
 
   /// The call that begins the operation, if there is such a function (every Op but None has one).

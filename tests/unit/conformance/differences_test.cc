@@ -30,6 +30,9 @@ TEST(Differences, PatternsMatch) {
   EXPECT_TRUE(matches("*b*", "abc"));
   EXPECT_TRUE(matches("abc", "abc"));
   EXPECT_TRUE(matches("a*b*c", "aXbXbXc"));
+  EXPECT_TRUE(matches("x|a*c", "abc"));
+  EXPECT_TRUE(matches("abc|x", "abc"));
+  EXPECT_FALSE(matches("x|ab|y", "abc"));
   EXPECT_FALSE(matches("a*c", "abb"));
   EXPECT_FALSE(matches("abc", "abcd"));
   EXPECT_FALSE(matches("", "a"));
