@@ -66,6 +66,7 @@ constexpr ParameterField onlyIf(ParameterField field, std::size_t condition, std
 #define AT(m) offsetof(S, m)
 #define OF(m) sizeof(decltype(std::declval<S&>().m))
 #define ULONG(m) plain(FieldKind::Ulong, AT(m), OF(m))
+#define LENGTH(m) plain(FieldKind::Length, AT(m), OF(m))
 #define BOOL(m) plain(FieldKind::Bool, AT(m), OF(m))
 #define FLAT(m) plain(FieldKind::Flat, AT(m), OF(m))
 #define GENERATOR(m) plain(FieldKind::Generator, AT(m), OF(m))

@@ -12,6 +12,7 @@ namespace p11ha::cryptoki {
 /// What a member of a structure is: see mechanism_parameters.def.
 enum class FieldKind : std::uint8_t {
   Ulong,
+  Length,
   Bool,
   Flat,
   Generator,

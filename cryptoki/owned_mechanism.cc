@@ -68,6 +68,7 @@ Resolved resolve(const ParameterField& field, const std::uint8_t* base, const st
   bool mayBeNull = field.direction == Direction::Out;
   switch (field.kind) {
     case FieldKind::Ulong:
+    case FieldKind::Length:
     case FieldKind::Bool:
     case FieldKind::Flat:
     case FieldKind::Generator:
@@ -261,8 +262,9 @@ bool writeBackBelow(const ParameterShape& shape, const std::uint8_t* ours, std::
   bool wrote = false;
   for (std::size_t index = shape.fields.size(); index-- > 0;) {
     const ParameterField& field = shape.fields[index];
-    if (field.kind == FieldKind::NewHandle) {
-      if (load<CK_OBJECT_HANDLE>(ours + field.offset) == CK_INVALID_HANDLE) continue;
+    const bool newHandle = field.kind == FieldKind::NewHandle;
+    if (newHandle && load<CK_OBJECT_HANDLE>(ours + field.offset) == CK_INVALID_HANDLE) continue;
+    if (newHandle || field.kind == FieldKind::Length) {
       wrote |= writeIfChanged(theirs + field.offset, ours + field.offset, field.size);
       continue;
     }

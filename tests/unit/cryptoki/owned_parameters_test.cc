@@ -115,6 +115,27 @@ TEST(OwnedParameters, CarriesNewHandlesAndVectorsOfDerivedKeys) {
   EXPECT_EQ(client[7], 1);
 }
 
+TEST(OwnedParameters, ALengthIsTheRoomAndThenWhatIsThere) {
+  std::uint8_t value[32] = {};
+  CK_NSS_JPAKERound1Params round{};
+  round.gx1.pGX = value;
+  round.gx1.ulGXLen = sizeof value;
+  CK_MECHANISM application{CKM_NSS_JPAKE_ROUND1_SHA256, &round, sizeof round};
+  OwnedMechanism owned;
+  ASSERT_EQ(owned.assign(application), CKR_OK);
+  EXPECT_FALSE(owned.writeBack(application));
+  auto* const made = static_cast<CK_NSS_JPAKERound1Params*>(owned.get()->pParameter);
+  ASSERT_NE(made->gx1.pGX, value);
+  std::fill_n(made->gx1.pGX, 20, std::uint8_t{7});
+  std::fill_n(made->gx1.pGX + 20, 12, std::uint8_t{9});
+  made->gx1.ulGXLen = 20;
+  EXPECT_TRUE(owned.writeBack(application));
+  EXPECT_EQ(round.gx1.ulGXLen, 20U);
+  EXPECT_EQ(value[19], 7);
+  EXPECT_EQ(value[20], 0) << "beyond the length nothing is said";
+  EXPECT_EQ(round.gx2.pGX, nullptr);
+}
+
 TEST(OwnedParameters, CopiesTemplatesOfDerivedKeysWithWhatIsNestedInThem) {
   OwnedMechanism owned;
   CK_OBJECT_HANDLE handle = 0;

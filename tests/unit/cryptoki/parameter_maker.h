@@ -39,6 +39,7 @@ class Parameter {
         store<CK_OBJECT_HANDLE>(at + field.offset, 77 + written++);
         continue;
       }
+      if (field.kind == FieldKind::Length) store(at + field.offset, kLength - 1);
       const auto [data, size, inner] = pointee(field, at, parent);
       if (data == nullptr) continue;
       for (std::size_t i = 0; inner != nullptr && i < size / inner->size; ++i) {
@@ -127,7 +128,9 @@ class Parameter {
   void fill(const ParameterShape& shape, std::uint8_t* base, const std::uint8_t* parent) {
     std::memset(base, 0, shape.size);
     for (const ParameterField& field : shape.fields) {
-      if (field.kind == FieldKind::Ulong || field.kind == FieldKind::Generator) store(base + field.offset, kLength);
+      if (field.kind == FieldKind::Ulong || field.kind == FieldKind::Length || field.kind == FieldKind::Generator) {
+        store(base + field.offset, kLength);
+      }
       if (field.kind == FieldKind::Flat) std::memset(base + field.offset, 0x5A, field.size);
     }
     for (const ParameterField& field : shape.fields) {
