@@ -2,14 +2,14 @@
 
 namespace p11ha::base {
 namespace detail {
-constinit thread_local unsigned gateShard = 0;
+constinit thread_local unsigned gateShard = kGateShards;
 }  // namespace detail
 
 namespace {
 std::atomic<unsigned> nextShard{0};
 }  // namespace
 
-void Gate::drawShard() { detail::gateShard = nextShard.fetch_add(1, std::memory_order_relaxed) % kShards + 1; }
+void Gate::drawShard() { detail::gateShard = nextShard.fetch_add(1, std::memory_order_relaxed) % kShards; }
 
 void Gate::wakeCloser() {
   Lock lock(mutex_);

@@ -10,7 +10,8 @@
 namespace p11ha::base {
 
 namespace detail {
-/// Plus one; 0: not drawn yet. initial-exec: one load instead of a call, and four bytes of the static block that dlopen
+inline constexpr unsigned kGateShards = 16;
+/// kGateShards: not drawn yet. initial-exec: one load instead of a call, and four bytes of the static block that dlopen
 /// keeps in reserve.
 extern constinit thread_local unsigned gateShard [[gnu::tls_model("initial-exec")]];
 }  // namespace detail
@@ -19,18 +20,23 @@ extern constinit thread_local unsigned gateShard [[gnu::tls_model("initial-exec"
 /// waitEmpty() is true: a gate that others use is not destroyed.
 class Gate {
  public:
-  /// False once the gate is closed; else leave() must follow, on the same thread.
-  bool enter() {
+  /// Where somebody inside is counted.
+  struct alignas(64) Shard {
+    std::atomic<long> inside{0};
+  };
+
+  /// Null once the gate is closed; else leave() must follow, with what was answered.
+  Shard* enter() {
     Shard& shard = shards_[ownShard()];
     // Sequentially consistent on both sides: either the closer sees us inside, or we see the gate closed.
     shard.inside.fetch_add(1, std::memory_order_seq_cst);
     if (!closed_.load(std::memory_order_seq_cst)) [[likely]]
-      return true;
-    leave();
-    return false;
+      return &shard;
+    leave(shard);
+    return nullptr;
   }
-  void leave() {
-    shards_[ownShard()].inside.fetch_sub(1, std::memory_order_seq_cst);
+  void leave(Shard& shard) {
+    shard.inside.fetch_sub(1, std::memory_order_seq_cst);
     if (closed_.load(std::memory_order_seq_cst)) [[unlikely]]
       wakeCloser();
   }
@@ -47,15 +53,12 @@ class Gate {
   bool empty() const;
 
  private:
-  static constexpr unsigned kShards = 16;
-  struct alignas(64) Shard {
-    std::atomic<long> inside{0};
-  };
+  static constexpr unsigned kShards = detail::kGateShards;
 
   static unsigned ownShard() {
-    if (detail::gateShard == 0) [[unlikely]]
+    if (detail::gateShard == kShards) [[unlikely]]
       drawShard();
-    return detail::gateShard - 1;
+    return detail::gateShard;
   }
   static void drawShard();
   void wakeCloser();

@@ -8,4 +8,6 @@ void LightMutex::wait() {
     state_.wait(kAwaited, std::memory_order_relaxed);
 }
 
+void LightMutex::wake() { state_.notify_one(); }
+
 }  // namespace p11ha::base

@@ -27,7 +27,7 @@ class P11HA_CAPABILITY("mutex") LightMutex {
   /// A full barrier: what the caller reads afterwards is not older.
   void unlock() P11HA_RELEASE() {
     if (state_.exchange(kFree, std::memory_order_seq_cst) == kAwaited) [[unlikely]]
-      state_.notify_one();
+      wake();
   }
 
  private:
@@ -36,6 +36,7 @@ class P11HA_CAPABILITY("mutex") LightMutex {
   static constexpr std::uint32_t kAwaited = 2;  // taken, and somebody sleeps
 
   void wait();
+  void wake();
 
   std::atomic<std::uint32_t> state_{kFree};
 };

@@ -6,10 +6,10 @@
 
 namespace p11ha::cryptoki {
 
-/// The functions of a module in which `Enter` answers every call but those that ask for the functions themselves; its
-/// interfaces have `kInterfaceFlags`. The lists point at functions of its own and not at the exported symbols, in whose
-/// place another library's would be called where one is loaded for all.
-template <CK_RV (*Enter)(const Call&), CK_FLAGS kInterfaceFlags>
+/// The functions of a module in which `Answer::run<F>(const Call&)` answers every call but those that ask for the
+/// functions themselves; its interfaces have `kInterfaceFlags`. The lists point at functions of its own and not at the
+/// exported symbols, in whose place another library's would be called where one is loaded for all.
+template <class Answer, CK_FLAGS kInterfaceFlags>
 class EntryPoints {
  public:
   /// `Entry<Fn::Sign>::run` is C_Sign.
@@ -17,7 +17,9 @@ class EntryPoints {
   struct Entry;
   template <Fn F, class... Params>
   struct Entry<F, CK_RV (*)(Params...)> {
-    static CK_RV run(Params... params) {
+    // One frame for all that the answer is made of: most calls take a straight way through it. The exported symbol is
+    // not a second copy.
+    [[gnu::flatten, gnu::noinline]] static CK_RV run(Params... params) {
       if constexpr (F == Fn::GetFunctionList) {
         return kInterfaces.getFunctionList(params...);
       } else if constexpr (F == Fn::GetInterfaceList) {
@@ -25,7 +27,7 @@ class EntryPoints {
       } else if constexpr (F == Fn::GetInterface) {
         return kInterfaces.getInterface(params...);
       } else {
-        return Enter(makeCall<F>(params...));
+        return Answer::template run<F>(makeCall<F>(params...));
       }
     }
   };

@@ -91,18 +91,64 @@ struct Function {
   }
 };
 
-extern const std::array<Function, kFunctionCount> kFunctions;
-
-/// The row of a function. Any thread; cannot fail.
-inline const Function& function(Fn fn) { return kFunctions[static_cast<std::size_t>(fn)]; }
-
-/// The function of that name ("C_Sign"), or nullptr.
-const Fn* findFunction(std::string_view name);
-
 /// Is this role a handle of an object, so that it differs from member to member?
 constexpr bool isObjectHandle(RoleKind role) {
   return role == RoleKind::ObjectId || role == RoleKind::KeyId || role == RoleKind::WrappingKeyId ||
          role == RoleKind::UnwrappingKeyId || role == RoleKind::OptionalKeyId;
 }
+
+namespace detail::rows {
+using namespace role;
+
+inline constexpr Effect None{};
+inline constexpr Effect Cancel{EffectKind::Cancel, Op::None, Op::None};
+inline constexpr Effect Restore{EffectKind::Restore, Op::None, Op::None};
+template <Op O>
+constexpr Effect Begin{EffectKind::Begin, O, Op::None};
+template <Op O>
+constexpr Effect Whole{EffectKind::Whole, O, Op::None};
+template <Op O>
+constexpr Effect Part{EffectKind::Part, O, Op::None};
+template <Op O>
+constexpr Effect Final{EffectKind::Final, O, Op::None};
+template <Op O>
+constexpr Effect Message{EffectKind::Message, O, Op::None};
+template <Op A, Op B>
+constexpr Effect Dual{EffectKind::Dual, A, B};
+
+// A row whose roles are given as types.
+template <class... Roles>
+consteval Function row(std::string_view name, Route route, Effect effect, Replay replay, Spread spread) {
+  static_assert(sizeof...(Roles) <= kMaxArguments);
+  static_assert((Roles::words + ...) <= kMaxWords);
+  Function f{name, route, effect, replay, spread};
+  ((f.arguments[f.argumentCount++] = {Roles::kind, f.wordCount, Roles::words},
+    f.wordCount = static_cast<std::uint8_t>(f.wordCount + Roles::words)),
+   ...);
+  for (const Argument& argument : f.args()) {
+    if (argument.role == RoleKind::Mechanism) f.mechanismWord = argument.word;
+    if (isObjectHandle(argument.role)) f.objectWords[f.objectCount++] = argument.word;
+  }
+  return f;
+}
+
+#define COMMA ,
+#define FN(name, route_, effect_, replay_, spread_, ...) \
+  row<__VA_ARGS__>("C_" #name, Route::route_, effect_, Replay::replay_, Spread::spread_),
+inline constexpr std::array<Function, kFunctionCount> kFunctions{{
+#include "cryptoki/functions.def"
+}};
+#undef FN
+#undef COMMA
+}  // namespace detail::rows
+
+/// All rows: constants, so that what follows from a function that is known when compiling is decided then.
+using detail::rows::kFunctions;
+
+/// The row of a function. Any thread; cannot fail.
+constexpr const Function& function(Fn fn) { return kFunctions[static_cast<std::size_t>(fn)]; }
+
+/// The function of that name ("C_Sign"), or nullptr.
+const Fn* findFunction(std::string_view name);
 
 }  // namespace p11ha::cryptoki

@@ -3,6 +3,8 @@
 #include <algorithm>
 #include <bit>
 
+#include "base/cancellation.h"
+
 namespace p11ha::ha {
 
 Operation* Session::findActive() {
@@ -68,6 +70,7 @@ Session* SessionTable::open(SessionOwner& owner, CK_FLAGS flags, const std::func
 }
 
 void SessionTable::cleanUpIfFree(Session& session) {
+  const base::Uncancelled uncancelled;  // whatever the call was in which the session's end is found
   // Whoever cannot get the lock leaves the work to its holder, who looks again after unlocking.
   while (session.closing_.load(std::memory_order_seq_cst) && session.mutex.tryLock()) {
     const bool ours = session.closing_.exchange(false, std::memory_order_seq_cst);

@@ -73,38 +73,8 @@ void VirtualToken::stop() {
   management_.stop();
 }
 
-CK_RV VirtualToken::call(Session& session, const Call& call) {
-  const Function& row = cryptoki::function(call.fn);
-  switch (row.effect.kind) {
-    case EffectKind::Begin:
-      return row.effect.op == Op::Find ? searches_.begin(session, call) : operations_.begin(session, call);
-    case EffectKind::Cancel:
-      return operations_.cancel(session, call);
-    case EffectKind::None:
-    case EffectKind::Restore:
-      break;
-    default:
-      if (row.effect.op != Op::Find) return operations_.proceed(session, call);
-      return row.effect.kind == EffectKind::Part ? searches_.next(session, call) : searches_.end(session);
-  }
-  switch (row.replay) {
-    case Replay::Create: {
-      const bool random = call.fn == Fn::GenerateKey || call.fn == Fn::GenerateKeyPair;
-      return random ? generation_.generate(session, call) : keys_.create(session, call);
-    }
-    case Replay::Idempotent:
-      return call.fn == Fn::DestroyObject ? keys_.destroy(session, call) : keys_.change(session, call);
-    case Replay::Own:
-      return own(session, call);
-    default:
-      return operations_.once(session, call);
-  }
-}
-
 CK_RV VirtualToken::own(Session& session, const Call& call) {
   switch (call.fn) {
-    case Fn::GetSessionInfo:
-      return sessionInfo(session, call.get<CK_SESSION_INFO*>(1));
     case Fn::Login:
     case Fn::LoginUser: {
       if (call.get<CK_USER_TYPE>(1) == CKU_CONTEXT_SPECIFIC) return operations_.authenticate(session, call);
@@ -149,22 +119,6 @@ CK_RV VirtualToken::seedRandom(Session& session, const Call& call) {
     answered = true;
   }
   return answer;
-}
-
-CK_RV VirtualToken::sessionInfo(Session& session, CK_SESSION_INFO* info) const {
-  if (info == nullptr) return CKR_ARGUMENTS_BAD;
-  const CK_USER_TYPE user = group_.login.user();
-  info->slotID = slot_;
-  info->flags = session.flags.load(std::memory_order_relaxed);
-  info->ulDeviceError = 0;
-  if (session.readWrite()) {
-    info->state = user == CKU_SO     ? CKS_RW_SO_FUNCTIONS
-                  : user == CKU_USER ? CKS_RW_USER_FUNCTIONS
-                                     : CKS_RW_PUBLIC_SESSION;
-  } else {
-    info->state = user == CKU_USER ? CKS_RO_USER_FUNCTIONS : CKS_RO_PUBLIC_SESSION;
-  }
-  return CKR_OK;
 }
 
 CK_RV VirtualToken::call(const Call& call) {

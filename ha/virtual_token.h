@@ -51,7 +51,11 @@ class VirtualToken final : public SessionOwner {
   CK_SLOT_ID slot() const { return slot_; }
 
   /// A call of route Session; the caller holds the session.
-  CK_RV call(Session& session, const cryptoki::Call& call) P11HA_REQUIRES(session.mutex);
+  CK_RV call(Session& session, const cryptoki::Call& call) P11HA_REQUIRES(session.mutex) {
+    return this->call(session, call, call.fn);
+  }
+  /// The same for whoever knows the function when compiling, so that it is decided then who answers.
+  CK_RV call(Session& session, const cryptoki::Call& call, cryptoki::Fn fn) P11HA_REQUIRES(session.mutex);
   /// A call of route Slot.
   CK_RV call(const cryptoki::Call& call);
   /// C_CloseSession: the last session's end is a logout (PKCS #11 v3.0, 5.6.4).
@@ -90,5 +94,53 @@ class VirtualToken final : public SessionOwner {
   base::Mutex infoMutex_;
   CK_TOKEN_INFO lastInfo_ P11HA_GUARDED_BY(infoMutex_){};  // for when no member is left to ask
 };
+
+[[gnu::always_inline]] inline CK_RV VirtualToken::call(Session& session, const cryptoki::Call& call, cryptoki::Fn fn) {
+  using cryptoki::EffectKind;
+  using cryptoki::Fn;
+  using cryptoki::Op;
+  using cryptoki::Replay;
+  const cryptoki::Function& row = cryptoki::function(fn);
+  switch (row.effect.kind) {
+    case EffectKind::Begin:
+      return row.effect.op == Op::Find ? searches_.begin(session, call) : operations_.begin(session, call);
+    case EffectKind::Cancel:
+      return operations_.cancel(session, call);
+    case EffectKind::None:
+    case EffectKind::Restore:
+      break;
+    default:
+      if (row.effect.op != Op::Find) return operations_.proceed(session, call);
+      return row.effect.kind == EffectKind::Part ? searches_.next(session, call) : searches_.end(session);
+  }
+  switch (row.replay) {
+    case Replay::Create: {
+      const bool random = fn == Fn::GenerateKey || fn == Fn::GenerateKeyPair;
+      return random ? generation_.generate(session, call) : keys_.create(session, call);
+    }
+    case Replay::Idempotent:
+      return fn == Fn::DestroyObject ? keys_.destroy(session, call) : keys_.change(session, call);
+    case Replay::Own:
+      return fn == Fn::GetSessionInfo ? sessionInfo(session, call.get<CK_SESSION_INFO*>(1)) : own(session, call);
+    default:
+      return operations_.once(session, call);
+  }
+}
+
+inline CK_RV VirtualToken::sessionInfo(Session& session, CK_SESSION_INFO* info) const {
+  if (info == nullptr) return CKR_ARGUMENTS_BAD;
+  const CK_USER_TYPE user = group_.login.user();
+  info->slotID = slot_;
+  info->flags = session.flags.load(std::memory_order_relaxed);
+  info->ulDeviceError = 0;
+  if (session.readWrite()) {
+    info->state = user == CKU_SO     ? CKS_RW_SO_FUNCTIONS
+                  : user == CKU_USER ? CKS_RW_USER_FUNCTIONS
+                                     : CKS_RW_PUBLIC_SESSION;
+  } else {
+    info->state = user == CKU_USER ? CKS_RO_USER_FUNCTIONS : CKS_RO_PUBLIC_SESSION;
+  }
+  return CKR_OK;
+}
 
 }  // namespace p11ha::ha

@@ -2,5 +2,5 @@
 #include "cryptoki/entry_points.h"
 #include "pkcs11/dispatch.h"
 
-#define P11HA_ENTRY(fn) p11ha::cryptoki::EntryPoints<&p11ha::pkcs11::dispatch, CKF_INTERFACE_FORK_SAFE>::Entry<fn>::run
+#define P11HA_ENTRY(fn) p11ha::cryptoki::EntryPoints<p11ha::pkcs11::Dispatch, CKF_INTERFACE_FORK_SAFE>::Entry<fn>::run
 #include "cryptoki/exports.inc"

@@ -10,6 +10,10 @@
 #include "pkcs11/initialize_arguments.h"
 
 namespace p11ha::pkcs11 {
+
+using detail::Door;
+using detail::ForkPage;
+
 namespace {
 
 // How long the end of the process waits for a C_Initialize or C_Finalize on another thread.
@@ -17,7 +21,7 @@ constexpr std::chrono::seconds kExitPatience{2};
 
 // A process's state, never destroyed once it is in use. A forked child makes its own and leaves its parent's alone: the
 // mutexes in there may be held, and the threads do not exist.
-struct Process {
+struct Process : Door {
   explicit Process(const Process* parent)
       : modules(parent == nullptr ? nullptr : &parent->modules, parent != nullptr && parent->mayBeInModules()) {
     gate.load()->close();
@@ -39,10 +43,6 @@ struct Process {
   base::Condition turnOver;
   std::atomic<bool> changing{false};  // set under `turns`
 
-  std::atomic<Runtime*> runtime{nullptr};
-  // Open while `runtime` is there. Never destroyed: somebody may be leaving it. One in which a call is stuck is left to
-  // it, and another takes its place.
-  std::atomic<base::Gate*> gate{new base::Gate};
   // Runtimes that a call is stuck in, where leak checkers find them. Changed by whoever has the turn.
   std::vector<Runtime*> abandoned;
   std::atomic<bool> stuck{false};  // in a runtime that was left
@@ -51,39 +51,34 @@ struct Process {
   std::atomic<bool> endedByExit{false};  // what the application's C_Finalize would have ended
 };
 
-// A page that reads as zero in a child of fork (MADV_WIPEONFORK), so that noticing one costs a load.
-struct ForkPage {
-  std::atomic<Process*> process;
-};
-
-std::atomic<ForkPage*> forkPage{nullptr};
-// The same once more, for a child to know its parent's by, and for leak checkers, which do not look at mapped pages.
+constinit ForkPage noPage{};
+// The one on the page once more, for a child to know its parent's by, and for leak checkers, which do not look at
+// mapped pages.
 std::atomic<Process*> lastProcess{nullptr};
 
 ForkPage& ownPage() {
-  if (ForkPage* page = forkPage.load(std::memory_order_acquire)) return *page;
+  if (ForkPage* page = detail::forkPage.load(std::memory_order_acquire); page != &noPage) return *page;
   void* memory = mmap(nullptr, static_cast<std::size_t>(sysconf(_SC_PAGESIZE)), PROT_READ | PROT_WRITE,
                       MAP_PRIVATE | MAP_ANONYMOUS, -1, 0);
   if (memory == MAP_FAILED) throw std::bad_alloc();
   madvise(memory, static_cast<std::size_t>(sysconf(_SC_PAGESIZE)), MADV_WIPEONFORK);
   auto* const fresh = new (memory) ForkPage{};
-  ForkPage* expected = nullptr;
-  if (forkPage.compare_exchange_strong(expected, fresh)) return *fresh;
+  ForkPage* expected = &noPage;
+  if (detail::forkPage.compare_exchange_strong(expected, fresh)) return *fresh;
   munmap(memory, static_cast<std::size_t>(sysconf(_SC_PAGESIZE)));
   return *expected;
 }
 
 Process* presentProcess() {
-  ForkPage* const page = forkPage.load(std::memory_order_acquire);
-  return page == nullptr ? nullptr : page->process.load(std::memory_order_acquire);
+  Door* const door = detail::forkPage.load(std::memory_order_acquire)->door.load(std::memory_order_acquire);
+  return static_cast<Process*>(door);
 }
 
 Process& ownProcess() {
-  ForkPage& page = ownPage();
-  if (Process* process = page.process.load(std::memory_order_acquire)) return *process;
+  if (Process* const process = presentProcess()) return *process;
   auto fresh = std::make_unique<Process>(lastProcess.load());
-  Process* expected = nullptr;
-  if (!page.process.compare_exchange_strong(expected, fresh.get())) return *expected;
+  Door* expected = nullptr;
+  if (!ownPage().door.compare_exchange_strong(expected, fresh.get())) return static_cast<Process&>(*expected);
   lastProcess.store(fresh.get());
   return *fresh.release();
 }
@@ -150,6 +145,8 @@ void atExit() {
 
 }  // namespace
 
+constinit std::atomic<ForkPage*> detail::forkPage{&noPage};
+
 CK_RV initialize(const cryptoki::InitializeArgs* arguments) {
   if (const CK_RV rv = checkInitializeArguments(arguments); rv != CKR_OK) return rv;
   Process& process = ownProcess();
@@ -172,15 +169,6 @@ CK_RV finalize(const void* reserved) {
   Process& process = ownProcess();
   const Turn turn(process, base::Monotonic::max());
   return end(process) || process.endedByExit.exchange(false) ? CKR_OK : CKR_CRYPTOKI_NOT_INITIALIZED;
-}
-
-Entry::Entry() {
-  Process* const process = presentProcess();
-  if (process == nullptr) return;
-  gate_ = process->gate.load(std::memory_order_acquire);
-  if (!gate_->enter()) return;
-  runtime_ = process->runtime.load(std::memory_order_acquire);
-  if (runtime_ == nullptr) gate_->leave();
 }
 
 }  // namespace p11ha::pkcs11

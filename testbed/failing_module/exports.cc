@@ -2,5 +2,16 @@
 #include "cryptoki/entry_points.h"
 #include "testbed/failing_module/entry.h"
 
-#define P11HA_ENTRY(fn) p11ha::cryptoki::EntryPoints<&p11ha::testbed::enter, 0>::Entry<fn>::run
+namespace p11ha::testbed {
+
+struct Enter {
+  template <cryptoki::Fn F>
+  static CK_RV run(const cryptoki::Call& call) {
+    return enter(call);
+  }
+};
+
+}  // namespace p11ha::testbed
+
+#define P11HA_ENTRY(fn) p11ha::cryptoki::EntryPoints<p11ha::testbed::Enter, 0>::Entry<fn>::run
 #include "cryptoki/exports.inc"

@@ -14,12 +14,13 @@ Monotonic inSeconds(int seconds) { return std::chrono::steady_clock::now() + std
 TEST(Gate, IsOpenUntilItIsClosed) {
   Gate gate;
   EXPECT_FALSE(gate.closed());
-  ASSERT_TRUE(gate.enter());
-  gate.leave();
+  Gate::Shard* const place = gate.enter();
+  ASSERT_NE(place, nullptr);
+  gate.leave(*place);
   gate.close();
   gate.close();
   EXPECT_TRUE(gate.closed());
-  EXPECT_FALSE(gate.enter());
+  EXPECT_EQ(gate.enter(), nullptr);
   EXPECT_TRUE(gate.waitEmpty(inSeconds(-1)));
 }
 
@@ -28,10 +29,11 @@ TEST(Gate, TellsThatSomebodyIsStillInside) {
   std::latch entered(1);
   std::latch leave(1);
   std::thread inside([&] {
-    ASSERT_TRUE(gate.enter());
+    Gate::Shard* const place = gate.enter();
+    ASSERT_NE(place, nullptr);
     entered.count_down();
     leave.wait();
-    gate.leave();
+    gate.leave(*place);
   });
   entered.wait();
   gate.close();
@@ -43,12 +45,14 @@ TEST(Gate, TellsThatSomebodyIsStillInside) {
 
 TEST(Gate, CountsOneThreadThatEnteredTwiceTwice) {
   Gate gate;
-  ASSERT_TRUE(gate.enter());
-  ASSERT_TRUE(gate.enter());
+  Gate::Shard* const first = gate.enter();
+  Gate::Shard* const second = gate.enter();
+  ASSERT_NE(first, nullptr);
+  ASSERT_NE(second, nullptr);
   gate.close();
-  gate.leave();
+  gate.leave(*first);
   EXPECT_FALSE(gate.waitEmpty(inSeconds(-1)));
-  gate.leave();
+  gate.leave(*second);
   EXPECT_TRUE(gate.waitEmpty(inSeconds(-1)));
 }
 
@@ -62,12 +66,12 @@ TEST(Gate, AfterWaitEmptyNobodyIsInsideAnyMore) {
     for (int i = 0; i < kThreads; ++i) {
       threads.emplace_back([&] {
         bool first = true;
-        while (gate.enter()) {
+        while (Gate::Shard* const place = gate.enter()) {
           ++inside;
           if (first) running.count_down();
           first = false;
           --inside;
-          gate.leave();
+          gate.leave(*place);
         }
       });
     }

@@ -3,7 +3,7 @@
 
 #include <pthread.h>
 
-namespace p11ha::pkcs11 {
+namespace p11ha::base {
 
 /// No cancellation for a scope: modules are not written to be unwound in the middle of a call (SoftHSM's own catch(...)
 /// makes glibc abort the process), and leave their locks held. The thread ends at its next cancellation point.
@@ -18,4 +18,4 @@ class Uncancelled {
   int before_ = PTHREAD_CANCEL_ENABLE;
 };
 
-}  // namespace p11ha::pkcs11
+}  // namespace p11ha::base
