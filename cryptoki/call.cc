@@ -5,8 +5,6 @@
 namespace p11ha::cryptoki {
 namespace {
 
-using Lowering = CK_RV (*)(const FunctionList&, const std::uintptr_t*);
-
 template <auto Entry, class Pointer>
 struct Lower;
 template <auto Entry, class... Params>
@@ -19,16 +17,12 @@ struct Lower<Entry, CK_RV (*)(Params...)> {
   }
 };
 
-constexpr Lowering kLowerings[kFunctionCount] = {
+}  // namespace
+
+constinit const std::array<detail::Lowering, kFunctionCount> detail::kLowerings = {
 #define FN(name, ...) &Lower<&FunctionList::C_##name, CK_C_##name>::run,
 #include "cryptoki/functions.def"
 #undef FN
 };
-
-}  // namespace
-
-CK_RV invoke(const FunctionList& functions, const Call& call) {
-  return kLowerings[static_cast<std::size_t>(call.fn)](functions, call.words.data());
-}
 
 }  // namespace p11ha::cryptoki

@@ -88,7 +88,14 @@ Call makeCall(Args... args) {
 /// The entry points of a module: a v3.0 list whose missing functions are null.
 using FunctionList = CK_FUNCTION_LIST_3_0;
 
+namespace detail {
+using Lowering = CK_RV (*)(const FunctionList&, const std::uintptr_t*);
+extern const std::array<Lowering, kFunctionCount> kLowerings;
+}  // namespace detail
+
 /// Lowers a call onto a module: CKR_FUNCTION_NOT_SUPPORTED where the module has no such function.
-CK_RV invoke(const FunctionList& functions, const Call& call);
+inline CK_RV invoke(const FunctionList& functions, const Call& call) {
+  return detail::kLowerings[static_cast<std::size_t>(call.fn)](functions, call.words.data());
+}
 
 }  // namespace p11ha::cryptoki

@@ -6,7 +6,7 @@
 
 namespace p11ha::cryptoki {
 
-/// The functions of a module in which `Answer::run<F>(const Call&)` answers every call but those that ask for the
+/// The functions of a module in which `Answer::run<F>(Call&)` answers every call but those that ask for the
 /// functions themselves; its interfaces have `kInterfaceFlags`. The lists point at functions of its own and not at the
 /// exported symbols, in whose place another library's would be called where one is loaded for all.
 template <class Answer, CK_FLAGS kInterfaceFlags>
@@ -27,7 +27,8 @@ class EntryPoints {
       } else if constexpr (F == Fn::GetInterface) {
         return kInterfaces.getInterface(params...);
       } else {
-        return Answer::template run<F>(makeCall<F>(params...));
+        Call call = makeCall<F>(params...);
+        return Answer::template run<F>(call);
       }
     }
   };

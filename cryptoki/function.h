@@ -79,6 +79,7 @@ struct Function {
   std::uint8_t argumentCount = 0;
   std::uint8_t wordCount = 0;
   std::uint8_t mechanismWord = 0;             // of its CK_MECHANISM; 0: it has none, as the first word is never one
+  std::uint8_t outputWord = 0;                // likewise of its OutBytes
   std::array<std::uint8_t, 2> objectWords{};  // of the handles of objects
   std::uint8_t objectCount = 0;
 
@@ -127,6 +128,7 @@ consteval Function row(std::string_view name, Route route, Effect effect, Replay
    ...);
   for (const Argument& argument : f.args()) {
     if (argument.role == RoleKind::Mechanism) f.mechanismWord = argument.word;
+    if (argument.role == RoleKind::OutBytes) f.outputWord = argument.word;
     if (isObjectHandle(argument.role)) f.objectWords[f.objectCount++] = argument.word;
   }
   return f;

@@ -78,12 +78,15 @@ CK_RV LocalMember::find() {
 }
 
 Outcome LocalMember::execute(const Call& call) {
-  if (function(call.fn).route != Route::Slot) return {invoke(module_->functions(), call), Fate::Answered};
+  if (function(call.fn).route == Route::Slot) return executeInSlot(call);
+  return {invoke(module_->functions(), call), Fate::Answered};
+}
+
+Outcome LocalMember::executeInSlot(Call call) {
   const CK_SLOT_ID slot = slot_.load(std::memory_order_acquire);
   if (slot == kNoSlot) return {CKR_TOKEN_NOT_PRESENT, Fate::NotSent};
-  Call own = call;
-  own.setSlot(slot);
-  return {invoke(module_->functions(), own), Fate::Answered};
+  call.setSlot(slot);
+  return {invoke(module_->functions(), call), Fate::Answered};
 }
 
 }  // namespace p11ha::cryptoki

@@ -65,6 +65,7 @@ class LocalMember final : public Member {
 
  private:
   CK_RV find() P11HA_REQUIRES(attaching_);
+  [[gnu::noinline]] Outcome executeInSlot(Call call);  // apart, as its copy needs room
 
   const std::shared_ptr<LocalModule> module_;
   const std::string serial_;

@@ -408,8 +408,8 @@ void OwnedMechanism::wipe() {
   used_ = 0;
 }
 
-bool OwnedMechanism::writeBack(CK_MECHANISM& application) {
-  if (used_ == 0 || application.mechanism != mechanism_.mechanism) return false;
+bool OwnedMechanism::writeParameterBack(CK_MECHANISM& application) {
+  if (application.mechanism != mechanism_.mechanism) return false;
   if (!writeBackBelow(*shape_, bytes(mechanism_), bytes(application), bytes(mechanism_), bytes(application)))
     return false;
   memberWrote_ = true;

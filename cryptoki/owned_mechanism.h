@@ -36,7 +36,7 @@ class OwnedMechanism {
   /// bounds, or a NULL pointer that has a length.
   CK_RV assign(const CK_MECHANISM& mechanism) {
     if (mechanism.ulParameterLen != 0) return assignDeep(mechanism, mechanismShape());
-    clear();
+    if (used_ != 0) clear();  // else there was no parameter
     mechanism_.mechanism = mechanism.mechanism;
     return CKR_OK;
   }
@@ -61,7 +61,7 @@ class OwnedMechanism {
   /// tags, versions, derived bytes and new handles, each within the length the application gave. Memory in which
   /// nothing changed is not written (constant IVs stay untouched). Call it after the member answered CKR_OK. True if
   /// anything was written.
-  bool writeBack(CK_MECHANISM& application);
+  bool writeBack(CK_MECHANISM& application) { return used_ != 0 && writeParameterBack(application); }
 
   /// Would assigning this application's mechanism give the same? Out fields do not count. Compare before handles are
   /// translated or a member has written: both change the copy.
@@ -99,6 +99,7 @@ class OwnedMechanism {
   void wipe();
   void visit(FieldKind kind, Visitor visitor, void* context);
   bool findsHandles() const;
+  bool writeParameterBack(CK_MECHANISM& application);
 
   CK_MECHANISM mechanism_{};
   const ParameterShape* shape_ = nullptr;  // of mechanism_: a CK_MECHANISM's or a message's; set with the parameter

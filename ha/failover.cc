@@ -14,59 +14,33 @@ using cryptoki::Outcome;
 using cryptoki::RoleKind;
 using cryptoki::Spread;
 
-CK_RV Failover::run(Session& session, Request& request) {
-  const Try made = straight(session, request);
-  if (made.made && made.outcome.rv == CKR_OK) [[likely]]
-    return CKR_OK;
-  return persist(session, request, made);
-}
-
-// The usual case, where nothing has to be prepared: all that the call needs is at hand on the member it goes to. Where
-// it is not, no call is made.
-Failover::Try Failover::straight(Session& session, Request& request) {
-  if (request.output != nullptr || request.mechanism != nullptr || request.operations[1] != nullptr) return {};
-  const Function& row = cryptoki::function(request.call.fn);
-  MemberMask candidates = group_.view().serving & request.only;
-  if (const Operation* operation = request.operations[0]) {
-    candidates &= operation->epoch != 0 ? bit(operation->member) : 0;
-  } else if (request.preferred != Request::kAnyMember) {
-    candidates &= bit(request.preferred);
+CK_RV Failover::run(Session& session, Request& request, const Try& first) {
+  // What else the request holds has to be prepared.
+  const bool plain = request.output == nullptr && request.mechanism == nullptr && request.operations[1] == nullptr;
+  Try made = first;
+  if (made.member == nullptr && plain) {
+    const MemberMask preferred = request.operations[0] != nullptr || request.preferred == Request::kAnyMember
+                                     ? kAnywhere
+                                     : bit(request.preferred);
+    made = straight(session, request.call, request.objects, request.only & preferred, request.operations[0]);
   }
-  for (const NamedObject& named : request.objects) {
-    if (!named) return {};
-    candidates &= (*named.object)->usable();
-  }
-  if (candidates == 0) return {};
-  if (row.spread != Spread::Any && row.spread != Spread::Here) candidates &= ~candidates + 1;
-  GroupMember* member = (candidates & (candidates - 1)) == 0
-                            ? &group_.member(static_cast<unsigned>(std::countr_zero(candidates)))
-                            : leastBusy(session, row.effect.op, candidates);
-  const std::uint32_t epoch = member->epoch.load(std::memory_order_acquire);
-  const MemberSession& own = session.members[member->index];
-  if (member->suspect.load(std::memory_order_relaxed) == epoch) return {};
-  if (const Operation* operation = request.operations[0]; operation != nullptr && operation->epoch != epoch) return {};
-  if (own.epoch != epoch || own.handle == CK_INVALID_HANDLE) return {member};
-  for (const NamedObject& named : request.objects) {
-    if ((*named.object)->holding(member->index, epoch) != Holding::Held) return {member};
-    request.call.set(named.word, (*named.object)->at(member->index, epoch));
-  }
-  request.call.setSession(own.handle);
-  request.answeredBy = member->index;
-  request.answeredUnder = epoch;
-  return {member, true, epoch, execute(*member, epoch, session, request.call)};
+  if (!made.succeeded()) return persist(session, request, made);
+  request.answeredBy = made.member->index;
+  request.answeredUnder = made.epoch;
+  return CKR_OK;
 }
 
 // As often as it takes, beginning with what the first try met.
-CK_RV Failover::persist(Session& session, Request& request, Try made) {
+CK_RV Failover::persist(Session& session, Request& request, Try first) {
   Tries tries{cryptoki::function(request.call.fn)};
   for (;;) {
-    GroupMember* const member = made.member != nullptr ? made.member : choose(session, request, tries);
+    GroupMember* const member = first.member != nullptr ? first.member : choose(session, request, tries);
     if (member == nullptr) return exhausted(request, tries);
     tries.absent = tries.diverged = false;
-    tries.reached = made.made;
-    tries.epoch = made.made ? made.epoch : member->epoch.load(std::memory_order_acquire);
-    const Outcome outcome = made.made ? made.outcome : tryOn(*member, session, request, tries);
-    made = {};
+    tries.reached = first.made();
+    tries.epoch = first.made() ? first.epoch : member->epoch.load(std::memory_order_acquire);
+    const Outcome outcome = first.made() ? first.outcome : tryOn(*member, session, request, tries);
+    first = {};
     request.answeredBy = member->index;
     request.answeredUnder = tries.epoch;
     if (outcome.rv == CKR_OK && tries.reached && !tries.diverged) {

@@ -12,8 +12,8 @@ namespace p11ha::ha {
 /// An object handle of a call: the word it stands in, and the object the application means (null: none we know; the
 /// member shall say so). The object is the session's (Session::recent) for as long as the call lasts.
 struct NamedObject {
-  std::uint8_t word = 0;
-  const ObjectPtr* object = nullptr;
+  std::uint8_t word;
+  const ObjectPtr* object;
 
   explicit operator bool() const { return *object != nullptr; }
 };
@@ -45,26 +45,39 @@ struct Request {
   }
 };
 
+/// A call's first try.
+struct Try {
+  GroupMember* member = nullptr;  // whose turn it is; null: not decided
+  std::uint32_t epoch = 0;        // the member's, under which it was made; 0: it was not
+  cryptoki::Outcome outcome{CKR_DEVICE_ERROR};
+
+  bool made() const { return epoch != 0; }
+  bool succeeded() const { return outcome.rv == CKR_OK; }
+  /// Written out, so that one that succeeded never leaves the registers.
+  Try copy() const { return {member, epoch, {outcome.rv, outcome.fate}}; }
+};
+
 /// Owned by the VirtualToken. Any thread that holds the request's session.
 class Failover : public MemberCalls {
  public:
+  static constexpr MemberMask kAnywhere = ~MemberMask{0};
+
   Failover(Group& group, Catalog& catalog) : MemberCalls(group), catalog_(catalog) {}
 
-  /// The answer for the application: a member's, or CKR_DEVICE_ERROR when none is left that could give one.
-  CK_RV run(Session& session, Request& request) P11HA_REQUIRES(session.mutex);
+  /// The answer for the application: a member's, or CKR_DEVICE_ERROR when none is left that could give one. `first` is
+  /// what straight() made of the call.
+  CK_RV run(Session& session, Request& request, const Try& first = {}) P11HA_REQUIRES(session.mutex);
+
+  /// The usual case, where nothing has to be prepared: the call is tried, if all that it needs is at hand on the member
+  /// it goes to, which is one of `where` and has the operation that the call continues, if any. Its handles become that
+  /// member's. What did not succeed is for run().
+  Try straight(Session& session, cryptoki::Call& call, std::span<const NamedObject> objects,
+               MemberMask where = kAnywhere, const Operation* continued = nullptr) P11HA_REQUIRES(session.mutex);
 
  private:
   struct Tries;
-  // Whose turn it is (nobody: not decided), and the try if it was made.
-  struct Try {
-    GroupMember* member = nullptr;
-    bool made = false;
-    std::uint32_t epoch = 0;
-    cryptoki::Outcome outcome{};
-  };
 
-  Try straight(Session& session, Request& request) P11HA_REQUIRES(session.mutex);
-  CK_RV persist(Session& session, Request& request, Try made) P11HA_REQUIRES(session.mutex);
+  CK_RV persist(Session& session, Request& request, Try first) P11HA_REQUIRES(session.mutex);
   GroupMember* leastBusy(Session& session, cryptoki::Op op, MemberMask candidates) const P11HA_REQUIRES(session.mutex);
 
   GroupMember* choose(Session& session, const Request& request, const Tries& tries) const P11HA_REQUIRES(session.mutex);
@@ -88,5 +101,34 @@ class Failover : public MemberCalls {
 
   Catalog& catalog_;
 };
+
+inline Try Failover::straight(Session& session, cryptoki::Call& call, std::span<const NamedObject> objects,
+                              MemberMask where, const Operation* continued) {
+  Group& group = group_;
+  MemberMask candidates = group.view().serving & where;
+  if (continued != nullptr) candidates &= bit(continued->member);
+  for (const NamedObject& named : objects) {
+    if (!named) return {};
+    candidates &= (*named.object)->usable();
+  }
+  if (candidates == 0) return {};
+  GroupMember* member = &group.member(static_cast<unsigned>(std::countr_zero(candidates)));
+  if ((candidates & (candidates - 1)) != 0) {
+    const cryptoki::Function& row = cryptoki::function(call.fn);
+    if (row.spread == cryptoki::Spread::Any || row.spread == cryptoki::Spread::Here)
+      member = leastBusy(session, row.effect.op, candidates);
+  }
+  const std::uint32_t epoch = member->epoch.load(std::memory_order_acquire);
+  if (member->suspect.load(std::memory_order_relaxed) == epoch) return {};
+  if (continued != nullptr && continued->epoch != epoch) return {};
+  const MemberSession& own = session.members[member->index];
+  if (own.epoch != epoch) return {member};
+  for (const NamedObject& named : objects) {
+    if ((*named.object)->holding(member->index, epoch) != Holding::Held) return {member};
+    call.set(named.word, (*named.object)->at(member->index, epoch));
+  }
+  call.setSession(own.handle);
+  return {member, epoch, execute(*member, epoch, session, call)};
+}
 
 }  // namespace p11ha::ha

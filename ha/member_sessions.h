@@ -12,7 +12,7 @@ namespace p11ha::ha {
 /// A session of a member, as a virtual session holds it.
 struct MemberSession {
   CK_SESSION_HANDLE handle = CK_INVALID_HANDLE;
-  std::uint32_t epoch = 0;
+  std::uint32_t epoch = 0;  // the member's when it was opened; 0: there is none
   CK_FLAGS flags = 0;
 };
 

@@ -12,17 +12,6 @@ void Object::setIdentity(Identity identity) {
   identity_ = std::move(identity);
 }
 
-Holding Object::holding(unsigned member, std::uint32_t epoch) const {
-  const std::uint64_t state = bindings_[member].state.load(std::memory_order_acquire);
-  return state >> 8 == epoch ? static_cast<Holding>(state & 0xff) : Holding::Unknown;
-}
-
-CK_OBJECT_HANDLE Object::at(unsigned member, std::uint32_t epoch) const {
-  const Holding known = holding(member, epoch);
-  if (known != Holding::Held && known != Holding::Claimed) return CK_INVALID_HANDLE;
-  return bindings_[member].handle.load(std::memory_order_relaxed);
-}
-
 void Object::set(unsigned member, std::uint32_t epoch, CK_OBJECT_HANDLE handle, Holding holding) {
   Binding& binding = bindings_[member];
   // A call that was under way when its member failed may be late: what it knows of the member's earlier life is void.

@@ -38,9 +38,15 @@ class Object {
   /// Members of which it is known whether they hold it.
   MemberMask known() const { return known_.load(std::memory_order_acquire); }
 
-  Holding holding(unsigned member, std::uint32_t epoch) const;
+  Holding holding(unsigned member, std::uint32_t epoch) const {
+    const std::uint64_t state = bindings_[member].state.load(std::memory_order_acquire);
+    return state >> 8 == epoch ? static_cast<Holding>(state & 0xff) : Holding::Unknown;
+  }
   /// The member's own handle, or CK_INVALID_HANDLE.
-  CK_OBJECT_HANDLE at(unsigned member, std::uint32_t epoch) const;
+  CK_OBJECT_HANDLE at(unsigned member, std::uint32_t epoch) const {
+    const Holding known = holding(member, epoch);
+    return known == Holding::Held || known == Holding::Claimed ? lastAt(member) : CK_INVALID_HANDLE;
+  }
 
   /// The handle last bound on that member, whatever became of it.
   CK_OBJECT_HANDLE lastAt(unsigned member) const { return bindings_[member].handle.load(std::memory_order_relaxed); }

@@ -63,7 +63,7 @@ struct Operation {
     standing = Standing::Idle;
     pinned = false;
     if (progress != nullptr) endParts();
-    authentication.reset();
+    if (authentication != nullptr) authentication.reset();
   }
   /// A message of it is over, or all of it.
   void endParts() {

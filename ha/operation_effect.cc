@@ -11,16 +11,6 @@ using cryptoki::RoleKind;
 
 namespace {
 
-// Did the member only tell a length (PKCS #11 v3.0, 5.2)?
-bool lengthOnly(const Function& row, const Call& call, CK_RV rv) {
-  const Argument* output = row.find(RoleKind::OutBytes);
-  if (output == nullptr) return false;
-  if (rv == CKR_BUFFER_TOO_SMALL) return true;
-  // Without a place for a length either, C_SignMessageNext asks for nothing: more is to come.
-  return rv == CKR_OK && call.get<CK_BYTE*>(output->word) == nullptr &&
-         call.get<CK_ULONG*>(output->word + 1U) != nullptr;
-}
-
 bool endsMessage(const Function& row, const Call& call) {
   if (const Argument* flags = row.find(RoleKind::Flags))
     return (call.get<CK_FLAGS>(flags->word) & CKF_END_OF_MESSAGE) != 0;

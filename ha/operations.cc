@@ -1,7 +1,6 @@
 #include "ha/operations.h"
 
 #include "ha/mechanism_handles.h"
-#include "ha/operation_effect.h"
 
 namespace p11ha::ha {
 
@@ -13,14 +12,8 @@ using cryptoki::Function;
 using cryptoki::Op;
 using cryptoki::RoleKind;
 
-NamedObjects::NamedObjects(Group& group, Session& session, const Call& call) {
-  const Function& row = cryptoki::function(call.fn);
-  for (; count_ < row.objectCount; ++count_) {
-    const auto handle = call.get<CK_OBJECT_HANDLE>(row.objectWords[count_]);
-    ObjectPtr& recent = session.recent[count_];
-    if (recent == nullptr || recent->handle() != handle || !recent->alive()) recent = group.objects.find(handle);
-    objects_[count_] = {row.objectWords[count_], &recent};
-  }
+void NamedObjects::lookUp(Group& group, CK_OBJECT_HANDLE handle, ObjectPtr& recent) {
+  recent = group.objects.find(handle);
 }
 
 CK_RV noteMechanism(const Call& call, cryptoki::OwnedMechanism& copy, const cryptoki::OwnedMechanism*& naming) {
@@ -28,15 +21,15 @@ CK_RV noteMechanism(const Call& call, cryptoki::OwnedMechanism& copy, const cryp
   const auto* mechanism = word == 0 ? nullptr : call.get<const CK_MECHANISM*>(word);
   if (mechanism == nullptr) return CKR_OK;
   if (const CK_RV rv = copy.assign(*mechanism); rv != CKR_OK) return rv;
-  if (namesObjects(copy)) naming = &copy;
+  if (copy.namesHandles()) naming = &copy;
   return CKR_OK;
 }
 
-CK_RV Operations::begin(Session& session, const Call& call) {
+// Whatever else is begun in the session, and whatever became of a `first` try.
+CK_RV Operations::beginBeside(Session& session, const Call& call, CK_MECHANISM* mechanism, const NamedObjects& named,
+                              const Try& first) {
   const Function& row = cryptoki::function(call.fn);
   Operation& operation = session.operation(row.effect.op);
-  auto* const mechanism = call.get<CK_MECHANISM*>(1);
-  const NamedObjects named(group_, session, call);
   Request request{call, named.all()};
   // A session's operations are together on one member, which then answers to what does not go together.
   if (operation.active()) {
@@ -57,10 +50,9 @@ CK_RV Operations::begin(Session& session, const Call& call) {
   if (operation.active()) aside.emplace();
   cryptoki::OwnedMechanism& noted = aside ? *aside : operation.mechanism;
   if (const CK_RV rv = noted.assign(*mechanism); rv != CKR_OK) return rv;
-  // The member gets our copy, so that what it writes to it is noticed: such an operation cannot move.
-  request.call.set(1, noted.get());
-  if (namesObjects(noted)) request.mechanism = &noted;
-  CK_RV rv = failover_.run(session, request);
+  request.call.set(row.mechanismWord, noted.get());
+  if (noted.namesHandles()) request.mechanism = &noted;
+  CK_RV rv = failover_.run(session, request, first);
   if (rv == CKR_OPERATION_ACTIVE && request.answeredBy != Request::kAnyMember && !session.anyOn(request.answeredBy)) {
     // Not the application's: something was left in the session there.
     failover_.closeSession(session, group_.member(request.answeredBy));
@@ -70,13 +62,7 @@ CK_RV Operations::begin(Session& session, const Call& call) {
   noted.writeBack(*mechanism);
   if (aside) operation.mechanism = std::move(*aside);
   operation.end();
-  operation.standing = Standing::Active;
-  operation.init = call.fn;
-  operation.member = static_cast<std::uint8_t>(request.answeredBy);
-  operation.epoch = request.answeredUnder;
-  if (!named.all().empty() && operation.key != named.first()) operation.key = named.first();
-  session.latest = row.effect.op;
-  session.noteBegun(row.effect.op);
+  noteBegun(session, call.fn, row.effect.op, named.all(), group_.member(request.answeredBy), request.answeredUnder);
   return CKR_OK;
 }
 
@@ -107,7 +93,7 @@ Fn updateOf(Op op) {
 
 }  // namespace
 
-CK_RV Operations::proceed(Session& session, const Call& call) {
+CK_RV Operations::proceed(Session& session, const Call& call, const Try& first) {
   const Function& row = cryptoki::function(call.fn);
   const NamedObjects named(group_, session, call);
   Request request{call, named.all()};
@@ -132,7 +118,7 @@ CK_RV Operations::proceed(Session& session, const Call& call) {
     // Another member could use a nonce again.
     if (copy.pinned()) both[0].operation->pinned = true;
   }
-  const CK_RV rv = failover_.run(session, request);
+  const CK_RV rv = failover_.run(session, request, first);
   const Consequence what = consequence(call, rv);
   for (const Continued& each : both) {
     if (each.operation == nullptr) break;
@@ -201,9 +187,9 @@ CK_RV Operations::cancel(Session& session, const Call& call) {
   return CKR_OK;
 }
 
-CK_RV Operations::authenticate(Session& session, const Call& call) {
+CK_RV Operations::authenticate(Session& session, Call& call) {
   Operation& operation = session.operation(session.latest);
-  if (!operation.active()) return once(session, call);
+  if (!operation.active()) return once(session, call, cryptoki::function(call.fn));
   Request request{call, {}};
   request.operations[0] = &operation;
   request.replay = cryptoki::Replay::Context;
@@ -212,10 +198,14 @@ CK_RV Operations::authenticate(Session& session, const Call& call) {
   return rv;
 }
 
-CK_RV Operations::once(Session& session, const Call& call) {
+CK_RV Operations::onceMore(Session& session, const Call& call, const NamedObjects& named, const Try& first) {
+  Request request{call, named.all()};
+  return failover_.run(session, request, first);
+}
+
+CK_RV Operations::wrap(Session& session, const Call& call) {
   const NamedObjects named(group_, session, call);
   Request request{call, named.all()};
-  if (cryptoki::function(call.fn).mechanismWord == 0) return failover_.run(session, request);
   cryptoki::OwnedMechanism mechanism;
   if (const CK_RV rv = noteMechanism(call, mechanism, request.mechanism); rv != CKR_OK) return rv;
   return failover_.run(session, request);

@@ -76,6 +76,10 @@ class Session {
   void noteBegun(cryptoki::Op op) P11HA_REQUIRES(mutex) {
     begun = static_cast<std::uint16_t>(begun | 1U << static_cast<unsigned>(op));
   }
+  /// It is not active any more. Need not be said.
+  void noteEnded(cryptoki::Op op) P11HA_REQUIRES(mutex) {
+    begun = static_cast<std::uint16_t>(begun & ~(1U << static_cast<unsigned>(op)));
+  }
   /// Could an operation, active or doubtful, be in the session on that member?
   bool anyOn(unsigned member) const P11HA_REQUIRES(mutex);
   /// Can all that are there be begun again elsewhere?

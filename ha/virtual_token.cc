@@ -73,7 +73,7 @@ void VirtualToken::stop() {
   management_.stop();
 }
 
-CK_RV VirtualToken::own(Session& session, const Call& call) {
+CK_RV VirtualToken::own(Session& session, Call& call) {
   switch (call.fn) {
     case Fn::Login:
     case Fn::LoginUser: {

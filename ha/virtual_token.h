@@ -50,12 +50,12 @@ class VirtualToken final : public SessionOwner {
 
   CK_SLOT_ID slot() const { return slot_; }
 
-  /// A call of route Session; the caller holds the session.
-  CK_RV call(Session& session, const cryptoki::Call& call) P11HA_REQUIRES(session.mutex) {
+  /// A call of route Session; the caller holds the session. The handles in it may be a member's afterwards.
+  CK_RV call(Session& session, cryptoki::Call& call) P11HA_REQUIRES(session.mutex) {
     return this->call(session, call, call.fn);
   }
   /// The same for whoever knows the function when compiling, so that it is decided then who answers.
-  CK_RV call(Session& session, const cryptoki::Call& call, cryptoki::Fn fn) P11HA_REQUIRES(session.mutex);
+  CK_RV call(Session& session, cryptoki::Call& call, cryptoki::Fn fn) P11HA_REQUIRES(session.mutex);
   /// A call of route Slot.
   CK_RV call(const cryptoki::Call& call);
   /// C_CloseSession: the last session's end is a logout (PKCS #11 v3.0, 5.6.4).
@@ -67,7 +67,7 @@ class VirtualToken final : public SessionOwner {
   void recoverNow(unsigned member) { management_.recoverNow(member); }
 
  private:
-  CK_RV own(Session& session, const cryptoki::Call& call) P11HA_REQUIRES(session.mutex);
+  CK_RV own(Session& session, cryptoki::Call& call) P11HA_REQUIRES(session.mutex);
   CK_RV openSession(const cryptoki::Call& call);
   CK_RV sessionInfo(Session& session, CK_SESSION_INFO* info) const P11HA_REQUIRES(session.mutex);
   CK_RV slotInfo(CK_SLOT_INFO* info) const;
@@ -95,7 +95,7 @@ class VirtualToken final : public SessionOwner {
   CK_TOKEN_INFO lastInfo_ P11HA_GUARDED_BY(infoMutex_){};  // for when no member is left to ask
 };
 
-[[gnu::always_inline]] inline CK_RV VirtualToken::call(Session& session, const cryptoki::Call& call, cryptoki::Fn fn) {
+[[gnu::always_inline]] inline CK_RV VirtualToken::call(Session& session, cryptoki::Call& call, cryptoki::Fn fn) {
   using cryptoki::EffectKind;
   using cryptoki::Fn;
   using cryptoki::Op;
@@ -103,12 +103,14 @@ class VirtualToken final : public SessionOwner {
   const cryptoki::Function& row = cryptoki::function(fn);
   switch (row.effect.kind) {
     case EffectKind::Begin:
-      return row.effect.op == Op::Find ? searches_.begin(session, call) : operations_.begin(session, call);
+      return row.effect.op == Op::Find ? searches_.begin(session, call) : operations_.begin(session, call, row);
     case EffectKind::Cancel:
       return operations_.cancel(session, call);
     case EffectKind::None:
     case EffectKind::Restore:
       break;
+    case EffectKind::Whole:
+      return operations_.whole(session, call, row);
     default:
       if (row.effect.op != Op::Find) return operations_.proceed(session, call);
       return row.effect.kind == EffectKind::Part ? searches_.next(session, call) : searches_.end(session);
@@ -123,7 +125,7 @@ class VirtualToken final : public SessionOwner {
     case Replay::Own:
       return fn == Fn::GetSessionInfo ? sessionInfo(session, call.get<CK_SESSION_INFO*>(1)) : own(session, call);
     default:
-      return operations_.once(session, call);
+      return row.mechanismWord == 0 ? operations_.once(session, call, row) : operations_.wrap(session, call);
   }
 }
 

@@ -38,14 +38,14 @@ CK_RV slotCall(Entry& entry, const cryptoki::Call& call);
 CK_RV libraryCall(Entry& entry, const cryptoki::Call& call);
 
 template <cryptoki::Fn F>
-CK_RV sessionCall(Entry& entry, const cryptoki::Call& call) P11HA_NO_THREAD_SAFETY_ANALYSIS {
+CK_RV sessionCall(Entry& entry, cryptoki::Call& call) P11HA_NO_THREAD_SAFETY_ANALYSIS {
   const Held held(entry->sessions, call.session());
   if (!held) return CKR_SESSION_HANDLE_INVALID;
   return held.token().call(held.session(), call, F);
 }
 
 template <cryptoki::Fn F>
-CK_RV route(const cryptoki::Call& call) {
+CK_RV route(cryptoki::Call& call) {
   using cryptoki::Fn;
   using cryptoki::Route;
   if constexpr (F == Fn::Initialize) {
@@ -64,7 +64,7 @@ CK_RV route(const cryptoki::Call& call) {
 }
 
 template <cryptoki::Fn F>
-CK_RV answer(const cryptoki::Call& call) {
+CK_RV answer(cryptoki::Call& call) {
   try {
     return route<F>(call);
   } catch (const std::bad_alloc&) {
@@ -82,7 +82,7 @@ CK_RV answer(const cryptoki::Call& call) {
 struct Dispatch {
   /// Any thread. No exception crosses it but the unwinding of a cancelled thread.
   template <cryptoki::Fn F>
-  static CK_RV run(const cryptoki::Call& call) {
+  static CK_RV run(cryptoki::Call& call) {
     // A thread may be cancelled in one that waits for as long as it takes, with nothing in its hands; the other comes
     // to no point of cancellation.
     if constexpr (F == cryptoki::Fn::WaitForSlotEvent || F == cryptoki::Fn::GetSessionInfo) {
