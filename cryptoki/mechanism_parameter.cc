@@ -19,10 +19,25 @@ struct SslKeyMatOut : CK_SSL3_KEY_MAT_OUT {};
 struct Tls12KeyMatOut : CK_SSL3_KEY_MAT_OUT {};
 struct MessageParameter : CK_MECHANISM {};
 
+constexpr bool mayHoldHandles(std::span<const ParameterField> fields) {
+  for (const ParameterField& field : fields) {
+    switch (field.kind) {
+      case FieldKind::Handle:
+      case FieldKind::AttributeValue:
+      case FieldKind::MechanismParameter:
+      case FieldKind::MessageParameter:
+        return true;
+      default:
+        if (field.target != nullptr && field.target->handles) return true;
+    }
+  }
+  return false;
+}
+
 template <class T>
 struct Fields;
 template <class T>
-constexpr ParameterShape kShape{Fields<T>::name, sizeof(T), Fields<T>::list};
+constexpr ParameterShape kShape{Fields<T>::name, sizeof(T), Fields<T>::list, mayHoldHandles(Fields<T>::list)};
 
 constexpr ParameterField plain(FieldKind kind, std::size_t offset, std::size_t size) {
   ParameterField field;

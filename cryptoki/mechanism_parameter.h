@@ -9,7 +9,8 @@
 
 namespace p11ha::cryptoki {
 
-/// What a member of a structure is: see mechanism_parameters.def.
+/// What a member of a structure is: see mechanism_parameters.def. Pointers come last, and last of them those to what
+/// may hold pointers itself.
 enum class FieldKind : std::uint8_t {
   Ulong,
   Length,
@@ -31,6 +32,9 @@ enum class FieldKind : std::uint8_t {
   MechanismParameter,
   MessageParameter,
 };
+
+constexpr bool isPointer(FieldKind kind) { return kind >= FieldKind::Bytes; }
+constexpr bool pointsToBytes(FieldKind kind) { return isPointer(kind) && kind < FieldKind::Pointer; }
 
 enum class Direction : std::uint8_t { In, Out, InOut };
 
@@ -56,6 +60,7 @@ struct ParameterShape {
   std::string_view name;
   std::size_t size = 0;
   std::span<const ParameterField> fields;
+  bool handles = false;  // may handles of objects be in it, or below?
 };
 
 /// The kinds of parameters that mechanisms have; Unknown: a mechanism known by name only.

@@ -61,8 +61,8 @@ Resolved parameter(Pointee& pointee, CK_MECHANISM_TYPE type, bool message) {
   return shape != nullptr ? structures(pointee, shape, 1) : Resolved::Invalid;
 }
 
-// The structure at base, whose parent is the structure that points to it (the outermost one is its own).
-Resolved resolve(const ParameterField& field, const std::uint8_t* base, const std::uint8_t* parent, Pointee& pointee) {
+Resolved resolvePointer(const ParameterField& field, const std::uint8_t* base, const std::uint8_t* parent,
+                        Pointee& pointee) {
   pointee = {};
   const std::uint8_t* const length = (field.lengthInParent ? parent : base) + field.length;
   bool mayBeNull = field.direction == Direction::Out;
@@ -135,6 +135,11 @@ Resolved resolve(const ParameterField& field, const std::uint8_t* base, const st
     return structures(pointee, &attributeShape(), pointee.size / sizeof(CK_ATTRIBUTE));
   }
   return Resolved::Pointer;
+}
+
+// The structure at base, whose parent is the structure that points to it (the outermost one is its own).
+Resolved resolve(const ParameterField& field, const std::uint8_t* base, const std::uint8_t* parent, Pointee& pointee) {
+  return isPointer(field.kind) ? resolvePointer(field, base, parent, pointee) : Resolved::NotAPointer;
 }
 
 // How much memory everything below the structure needs. False: beyond the bounds, or not what it should be.
@@ -268,6 +273,7 @@ bool writeBackBelow(const ParameterShape& shape, const std::uint8_t* ours, std::
       wrote |= writeIfChanged(theirs + field.offset, ours + field.offset, field.size);
       continue;
     }
+    if (field.direction == Direction::In && pointsToBytes(field.kind)) continue;
     Pointee from;
     Pointee to;
     if (resolve(field, ours, parentOurs, from) != Resolved::Pointer) continue;
@@ -310,6 +316,7 @@ void visitBelow(const ParameterShape& shape, std::uint8_t* base, const std::uint
 }
 
 bool names(const ParameterShape& shape, const std::uint8_t* base, const std::uint8_t* parent) {
+  if (!shape.handles) return false;
   for (const ParameterField& field : shape.fields) {
     if (field.kind == FieldKind::Handle) {
       if (switchedOn(field, base) && load<CK_OBJECT_HANDLE>(base + field.offset) != CK_INVALID_HANDLE) return true;

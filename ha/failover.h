@@ -121,11 +121,13 @@ inline Try Failover::straight(Session& session, cryptoki::Call& call, std::span<
   const std::uint32_t epoch = member->epoch.load(std::memory_order_acquire);
   if (member->suspect.load(std::memory_order_relaxed) == epoch) return {};
   if (continued != nullptr && continued->epoch != epoch) return {};
-  const MemberSession& own = session.members[member->index];
+  const unsigned index = member->index;
+  const MemberSession& own = session.members[index];
   if (own.epoch != epoch) return {member};
   for (const NamedObject& named : objects) {
-    if ((*named.object)->holding(member->index, epoch) != Holding::Held) return {member};
-    call.set(named.word, (*named.object)->at(member->index, epoch));
+    const Object& object = **named.object;
+    if (object.holding(index, epoch) != Holding::Held) return {member};
+    call.set(named.word, object.lastAt(index));
   }
   call.setSession(own.handle);
   return {member, epoch, execute(*member, epoch, session, call)};

@@ -16,12 +16,13 @@ class NamedObjects {
   /// The same for whoever has the function's row.
   NamedObjects(Group& group, Session& session, const cryptoki::Call& call, const cryptoki::Function& row)
       P11HA_REQUIRES(session.mutex) {
-    for (; count_ < row.objectCount; ++count_) {
-      const auto handle = call.get<CK_OBJECT_HANDLE>(row.objectWords[count_]);
-      ObjectPtr& recent = session.recent[count_];
+    for (std::size_t i = 0; i < row.objectCount; ++i) {
+      const auto handle = call.get<CK_OBJECT_HANDLE>(row.objectWords[i]);
+      ObjectPtr& recent = session.recent[i];
       if (recent == nullptr || recent->handle() != handle || !recent->alive()) lookUp(group, handle, recent);
-      objects_[count_] = {row.objectWords[count_], &recent};
+      objects_[i] = {row.objectWords[i], &recent};
     }
+    count_ = row.objectCount;
   }
 
   std::span<const NamedObject> all() const { return {objects_.data(), count_}; }
@@ -32,7 +33,7 @@ class NamedObjects {
   static void lookUp(Group& group, CK_OBJECT_HANDLE handle, ObjectPtr& recent);
 
   std::array<NamedObject, 2> objects_;
-  std::size_t count_ = 0;
+  std::size_t count_;
 };
 
 /// Copies the call's mechanism, if it has one, and lets `naming` point to the copy if its parameter names objects.
