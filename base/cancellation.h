@@ -15,7 +15,7 @@ class Uncancelled {
   Uncancelled& operator=(const Uncancelled&) = delete;
 
  private:
-  int before_ = PTHREAD_CANCEL_ENABLE;
+  int before_;
 };
 
 }  // namespace p11ha::base

@@ -1,28 +1,27 @@
 #include "base/gate.h"
 
-namespace p11ha::base {
-namespace detail {
+namespace p11ha::base::detail {
+
 constinit thread_local unsigned gateShard = kGateShards;
-}  // namespace detail
 
 namespace {
 std::atomic<unsigned> nextShard{0};
 }  // namespace
 
-void Gate::drawShard() { detail::gateShard = nextShard.fetch_add(1, std::memory_order_relaxed) % kShards; }
+void Crowd::drawShard() { gateShard = nextShard.fetch_add(1, std::memory_order_relaxed) % kGateShards; }
 
-void Gate::wakeCloser() {
+void Crowd::wakeCloser() {
   Lock lock(mutex_);
   left_.notifyAll();
 }
 
-bool Gate::empty() const {
+bool Crowd::empty() const {
   long inside = 0;
   for (const Shard& shard : shards_) inside += shard.inside.load(std::memory_order_seq_cst);
   return inside == 0;
 }
 
-bool Gate::waitEmpty(Monotonic until) {
+bool Crowd::waitEmpty(Monotonic until) {
   Lock lock(mutex_);
   while (!empty()) {
     if (std::chrono::steady_clock::now() >= until) return false;
@@ -31,4 +30,4 @@ bool Gate::waitEmpty(Monotonic until) {
   return true;
 }
 
-}  // namespace p11ha::base
+}  // namespace p11ha::base::detail

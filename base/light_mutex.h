@@ -35,8 +35,8 @@ class P11HA_CAPABILITY("mutex") LightMutex {
   static constexpr std::uint32_t kTaken = 1;
   static constexpr std::uint32_t kAwaited = 2;  // taken, and somebody sleeps
 
-  void wait();
-  void wake();
+  [[gnu::cold]] void wait();
+  [[gnu::cold]] void wake();
 
   std::atomic<std::uint32_t> state_{kFree};
 };

@@ -19,10 +19,10 @@ struct Lower<Entry, CK_RV (*)(Params...)> {
 
 }  // namespace
 
-constinit const std::array<detail::Lowering, kFunctionCount> detail::kLowerings = {
-#define FN(name, ...) &Lower<&FunctionList::C_##name, CK_C_##name>::run,
+constinit const std::array<detail::Lowering, kFunctionCount> detail::kLowerings = {{
+#define FN(name, route, ...) {&Lower<&FunctionList::C_##name, CK_C_##name>::run, Route::route},
 #include "cryptoki/functions.def"
 #undef FN
-};
+}};
 
 }  // namespace p11ha::cryptoki

@@ -89,13 +89,19 @@ Call makeCall(Args... args) {
 using FunctionList = CK_FUNCTION_LIST_3_0;
 
 namespace detail {
-using Lowering = CK_RV (*)(const FunctionList&, const std::uintptr_t*);
+/// How a call gets into a module, and beside it what else has to be known on that way.
+struct Lowering {
+  CK_RV (*run)(const FunctionList&, const std::uintptr_t* words);
+  Route route;
+};
 extern const std::array<Lowering, kFunctionCount> kLowerings;
 }  // namespace detail
 
+inline const detail::Lowering& lowering(Fn fn) { return detail::kLowerings[static_cast<std::size_t>(fn)]; }
+
 /// Lowers a call onto a module: CKR_FUNCTION_NOT_SUPPORTED where the module has no such function.
 inline CK_RV invoke(const FunctionList& functions, const Call& call) {
-  return detail::kLowerings[static_cast<std::size_t>(call.fn)](functions, call.words.data());
+  return lowering(call.fn).run(functions, call.words.data());
 }
 
 }  // namespace p11ha::cryptoki

@@ -78,8 +78,9 @@ CK_RV LocalMember::find() {
 }
 
 Outcome LocalMember::execute(const Call& call) {
-  if (function(call.fn).route == Route::Slot) return executeInSlot(call);
-  return {invoke(module_->functions(), call), Fate::Answered};
+  const detail::Lowering& way = lowering(call.fn);
+  if (way.route == Route::Slot) return executeInSlot(call);
+  return {way.run(module_->functions(), call.words.data()), Fate::Answered};
 }
 
 Outcome LocalMember::executeInSlot(Call call) {

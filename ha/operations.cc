@@ -26,10 +26,10 @@ CK_RV noteMechanism(const Call& call, cryptoki::OwnedMechanism& copy, const cryp
 }
 
 // Whatever else is begun in the session, and whatever became of a `first` try.
-CK_RV Operations::beginBeside(Session& session, const Call& call, CK_MECHANISM* mechanism, const NamedObjects& named,
-                              const Try& first) {
+CK_RV Operations::beginBeside(Session& session, const Call& call, CK_MECHANISM* mechanism, const Try& first) {
   const Function& row = cryptoki::function(call.fn);
   Operation& operation = session.operation(row.effect.op);
+  const NamedObjects named(session, row);
   Request request{call, named.all()};
   // A session's operations are together on one member, which then answers to what does not go together.
   if (operation.active()) {
@@ -198,7 +198,8 @@ CK_RV Operations::authenticate(Session& session, Call& call) {
   return rv;
 }
 
-CK_RV Operations::onceMore(Session& session, const Call& call, const NamedObjects& named, const Try& first) {
+CK_RV Operations::onceMore(Session& session, const Call& call, const Try& first) {
+  const NamedObjects named(session, cryptoki::function(call.fn));
   Request request{call, named.all()};
   return failover_.run(session, request, first);
 }

@@ -20,16 +20,21 @@ class NamedObjects {
       const auto handle = call.get<CK_OBJECT_HANDLE>(row.objectWords[i]);
       ObjectPtr& recent = session.recent[i];
       if (recent == nullptr || recent->handle() != handle || !recent->alive()) lookUp(group, handle, recent);
-      objects_[i] = {row.objectWords[i], &recent};
     }
-    count_ = row.objectCount;
+    set(session, row);
   }
+  /// Those that were named last: of a call whose handles may be a member's by now.
+  NamedObjects(Session& session, const cryptoki::Function& row) P11HA_REQUIRES(session.mutex) { set(session, row); }
 
   std::span<const NamedObject> all() const { return {objects_.data(), count_}; }
   /// Only if the call names one.
   const ObjectPtr& first() const { return *objects_[0].object; }
 
  private:
+  void set(Session& session, const cryptoki::Function& row) P11HA_REQUIRES(session.mutex) {
+    for (std::size_t i = 0; i < row.objectCount; ++i) objects_[i] = {row.objectWords[i], &session.recent[i]};
+    count_ = row.objectCount;
+  }
   static void lookUp(Group& group, CK_OBJECT_HANDLE handle, ObjectPtr& recent);
 
   std::array<NamedObject, 2> objects_;
@@ -53,13 +58,13 @@ class Operations {
     Operation& operation = session.operation(row.effect.op);
     auto* const mechanism = call.get<CK_MECHANISM*>(row.mechanismWord);
     const bool alone = operation.standing == Standing::Idle && session.anyActive() == nullptr;
-    if (mechanism == nullptr || !alone) return beginBeside(session, call, mechanism, named);
+    if (mechanism == nullptr || !alone) return beginBeside(session, call, mechanism);
     // The member gets our copy, so that what it writes to it is noticed: such an operation cannot move.
     if (const CK_RV rv = operation.mechanism.assign(*mechanism); rv != CKR_OK) return rv;
     call.set(row.mechanismWord, operation.mechanism.get());
-    if (operation.mechanism.namesHandles()) return beginBeside(session, call, mechanism, named);
+    if (operation.mechanism.namesHandles()) return beginBeside(session, call, mechanism);
     const Try first = failover_.straight(session, call, objects);
-    if (!first.succeeded()) return beginBeside(session, call, mechanism, named, first.copy());
+    if (!first.succeeded()) return beginBeside(session, call, mechanism, first.copy());
     operation.mechanism.writeBack(*mechanism);
     noteBegun(session, call.fn, row.effect.op, objects, *first.member, first.epoch);
     return CKR_OK;
@@ -67,9 +72,11 @@ class Operations {
   /// C_Sign and its kin. `row` is the function's.
   CK_RV whole(Session& session, cryptoki::Call& call, const cryptoki::Function& row) P11HA_REQUIRES(session.mutex) {
     Operation& operation = session.operation(row.effect.op);
-    if (!operation.active()) return proceed(session, call);
+    if (!operation.active()) [[unlikely]]
+      return proceed(session, call);
     const Try first = failover_.straight(session, call, {}, Failover::kAnywhere, &operation);
-    if (!first.succeeded()) return proceed(session, call, first.copy());
+    if (!first.succeeded()) [[unlikely]]
+      return proceed(session, call, first.copy());
     if (!lengthOnly(row, call, CKR_OK)) {
       operation.end();
       session.noteEnded(row.effect.op);
@@ -88,14 +95,14 @@ class Operations {
   CK_RV once(Session& session, cryptoki::Call& call, const cryptoki::Function& row) P11HA_REQUIRES(session.mutex) {
     const NamedObjects named(group_, session, call, row);
     const Try first = failover_.straight(session, call, named.all());
-    return first.succeeded() ? CKR_OK : onceMore(session, call, named, first.copy());
+    return first.succeeded() ? CKR_OK : onceMore(session, call, first.copy());
   }
   /// Likewise, with a mechanism.
   CK_RV wrap(Session& session, const cryptoki::Call& call) P11HA_REQUIRES(session.mutex);
 
  private:
-  CK_RV beginBeside(Session& session, const cryptoki::Call& call, CK_MECHANISM* mechanism, const NamedObjects& named,
-                    const Try& first = {}) P11HA_REQUIRES(session.mutex);
+  [[gnu::cold]] CK_RV beginBeside(Session& session, const cryptoki::Call& call, CK_MECHANISM* mechanism,
+                                  const Try& first = {}) P11HA_REQUIRES(session.mutex);
   static void noteBegun(Session& session, cryptoki::Fn fn, cryptoki::Op op, std::span<const NamedObject> objects,
                         const GroupMember& member, std::uint32_t epoch) P11HA_REQUIRES(session.mutex) {
     Operation& operation = session.operation(op);
@@ -107,7 +114,7 @@ class Operations {
     session.latest = op;
     session.noteBegun(op);
   }
-  CK_RV onceMore(Session& session, const cryptoki::Call& call, const NamedObjects& named, const Try& first)
+  [[gnu::cold]] CK_RV onceMore(Session& session, const cryptoki::Call& call, const Try& first)
       P11HA_REQUIRES(session.mutex);
   void take(Session& session, const cryptoki::Call& call, const NamedObjects& named, cryptoki::Op op)
       P11HA_REQUIRES(session.mutex);

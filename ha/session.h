@@ -153,9 +153,9 @@ class SessionTable {
 
   Session* at(std::size_t index) const {
     Chunk* chunk = chunks_[index / kChunk].load(std::memory_order_acquire);
-    return chunk == nullptr ? nullptr : &chunk->sessions[index % kChunk];
+    return chunk == nullptr ? nullptr : chunk->sessions.data() + index % kChunk;
   }
-  void cleanUpIfFree(Session& session) P11HA_NO_THREAD_SAFETY_ANALYSIS;
+  [[gnu::cold]] void cleanUpIfFree(Session& session) P11HA_NO_THREAD_SAFETY_ANALYSIS;
 
   std::array<std::atomic<Chunk*>, kMaxSessions / kChunk> chunks_{};
   mutable base::Mutex mutex_;

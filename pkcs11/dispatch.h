@@ -56,10 +56,15 @@ CK_RV route(cryptoki::Call& call) {
     Entry entry;
     if (!entry) return CKR_CRYPTOKI_NOT_INITIALIZED;
     constexpr Route kRoute = cryptoki::function(F).route;
-    if constexpr (F == Fn::CloseSession) return closeSession(entry, call.session());
-    if constexpr (kRoute == Route::Session) return sessionCall<F>(entry, call);
-    if constexpr (kRoute == Route::Slot) return slotCall(entry, call);
-    if constexpr (kRoute == Route::Library) return libraryCall(entry, call);
+    if constexpr (F == Fn::CloseSession) {
+      return closeSession(entry, call.session());
+    } else if constexpr (kRoute == Route::Session) {
+      return sessionCall<F>(entry, call);
+    } else if constexpr (kRoute == Route::Slot) {
+      return slotCall(entry, call);
+    } else {
+      return libraryCall(entry, call);
+    }
   }
 }
 

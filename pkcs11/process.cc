@@ -23,17 +23,16 @@ constexpr std::chrono::seconds kExitPatience{2};
 // mutexes in there may be held, and the threads do not exist.
 struct Process : Door {
   explicit Process(const Process* parent)
-      : modules(parent == nullptr ? nullptr : &parent->modules, parent != nullptr && parent->mayBeInModules()) {
-    gate.load()->close();
-  }
+      : modules(parent == nullptr ? nullptr : &parent->modules, parent != nullptr && parent->mayBeInModules()) {}
   ~Process() { delete gate.load(); }
   Process(const Process&) = delete;
   Process& operator=(const Process&) = delete;
 
   // Whether a thread may be inside a module: asked by a child of fork of its parent's state, hence without a lock.
   bool mayBeInModules() const {
-    const Runtime* const running = runtime.load();
-    return changing.load() || stuck.load() || !gate.load()->empty() || (running != nullptr && !running->idle());
+    const base::Gate<Runtime>& present = *gate.load();
+    const Runtime* const running = present.behind();
+    return changing.load() || stuck.load() || !present.empty() || (running != nullptr && !running->idle());
   }
 
   cryptoki::Modules modules;
@@ -114,22 +113,17 @@ class Turn {
 
 // False where there was nothing to end.
 bool end(Process& process) {
-  Runtime* const runtime = process.runtime.exchange(nullptr);
+  base::Gate<Runtime>& gate = *process.gate.load();
+  Runtime* const runtime = gate.close();
   if (runtime == nullptr) return false;
-  base::Gate& gate = *process.gate.load();
-  gate.close();
   if (runtime->shutDown(gate)) {
     delete runtime;
     return true;
   }
   process.stuck.store(true);
   process.abandoned.push_back(runtime);
-  if (!gate.empty()) {
-    // A call that did not come back keeps the runtime: it is left in memory rather than pulled from under it.
-    auto* const fresh = new base::Gate;
-    fresh->close();
-    process.gate.store(fresh);
-  }
+  // A call that did not come back keeps the runtime: it is left in memory rather than pulled from under it.
+  if (!gate.empty()) process.gate.store(new base::Gate<Runtime>);
   return true;
 }
 
@@ -152,15 +146,12 @@ CK_RV initialize(const cryptoki::InitializeArgs* arguments) {
   Process& process = ownProcess();
   const Turn turn(process, base::Monotonic::max());
   if (process.exiting.load()) return CKR_GENERAL_ERROR;
-  if (process.runtime.load() != nullptr) return CKR_CRYPTOKI_ALREADY_INITIALIZED;
+  if (process.gate.load()->behind() != nullptr) return CKR_CRYPTOKI_ALREADY_INITIALIZED;
   std::unique_ptr<Runtime> runtime;
   const CK_RV rv = Runtime::create(process.modules, runtime);
   // Handlers run in the reverse order of their registration, and modules register theirs when they are loaded.
   if (process.modules.takeLoaded()) std::atexit(&atExit);
-  if (rv == CKR_OK) {
-    process.runtime.store(runtime.release());
-    process.gate.load()->open();
-  }
+  if (rv == CKR_OK) process.gate.load()->open(*runtime.release());
   return rv;
 }
 

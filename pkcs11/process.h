@@ -12,10 +12,9 @@ namespace detail {
 
 /// By which calls come in.
 struct Door {
-  std::atomic<Runtime*> runtime{nullptr};
-  // Open while `runtime` is there. Never destroyed: somebody may be leaving it. One in which a call is stuck is left to
-  // it, and another takes its place.
-  std::atomic<base::Gate*> gate{new base::Gate};
+  // Never destroyed: somebody may be leaving it. One in which a call is stuck is left to it, and another takes its
+  // place.
+  std::atomic<base::Gate<Runtime>*> gate{new base::Gate<Runtime>};
 };
 
 /// Reads as zero in a child of fork (MADV_WIPEONFORK), so that noticing one costs a load.
@@ -36,22 +35,20 @@ class Entry {
     detail::Door* const door = detail::forkPage.load(std::memory_order_acquire)->door.load(std::memory_order_acquire);
     if (door == nullptr) return;
     gate_ = door->gate.load(std::memory_order_acquire);
-    shard_ = gate_->enter();
-    if (shard_ != nullptr) runtime_ = door->runtime.load(std::memory_order_acquire);
+    place_ = gate_->enter();
   }
   ~Entry() {
-    if (shard_ != nullptr) gate_->leave(*shard_);
+    if (place_.behind != nullptr) gate_->leave(*place_.shard);
   }
   Entry(const Entry&) = delete;
   Entry& operator=(const Entry&) = delete;
 
-  explicit operator bool() const { return runtime_ != nullptr; }
-  Runtime* operator->() const { return runtime_; }
+  explicit operator bool() const { return place_.behind != nullptr; }
+  Runtime* operator->() const { return place_.behind; }
 
  private:
-  base::Gate* gate_ = nullptr;
-  base::Gate::Shard* shard_ = nullptr;
-  Runtime* runtime_ = nullptr;
+  base::Gate<Runtime>* gate_ = nullptr;
+  base::Gate<Runtime>::Place place_;
 };
 
 }  // namespace p11ha::pkcs11

@@ -69,7 +69,7 @@ bool Runtime::leave(base::Monotonic until, const base::Task& part) {
   return workers_.drain(until);
 }
 
-bool Runtime::shutDown(base::Gate& gate) {
+bool Runtime::shutDown(base::Gate<Runtime>& gate) {
   events_.end();
   bool clean = gate.waitEmpty(clock_.now() + finalizeWait_);
   const base::Monotonic until = clock_.now() + finalizeWait_;

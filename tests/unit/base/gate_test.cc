@@ -11,29 +11,32 @@ namespace {
 
 Monotonic inSeconds(int seconds) { return std::chrono::steady_clock::now() + std::chrono::seconds(seconds); }
 
-TEST(Gate, IsOpenUntilItIsClosed) {
-  Gate gate;
-  EXPECT_FALSE(gate.closed());
-  Gate::Shard* const place = gate.enter();
-  ASSERT_NE(place, nullptr);
-  gate.leave(*place);
-  gate.close();
-  gate.close();
-  EXPECT_TRUE(gate.closed());
-  EXPECT_EQ(gate.enter(), nullptr);
+TEST(Gate, LeadsToWhatIsBehindItUntilItIsClosed) {
+  int behind = 0;
+  Gate<int> gate;
+  EXPECT_EQ(gate.enter().behind, nullptr);
+  gate.open(behind);
+  const Gate<int>::Place place = gate.enter();
+  EXPECT_EQ(place.behind, &behind);
+  gate.leave(*place.shard);
+  EXPECT_EQ(gate.close(), &behind);
+  EXPECT_EQ(gate.close(), nullptr);
+  EXPECT_EQ(gate.enter().behind, nullptr);
   EXPECT_TRUE(gate.waitEmpty(inSeconds(-1)));
 }
 
 TEST(Gate, TellsThatSomebodyIsStillInside) {
-  Gate gate;
+  int behind = 0;
+  Gate<int> gate;
+  gate.open(behind);
   std::latch entered(1);
   std::latch leave(1);
   std::thread inside([&] {
-    Gate::Shard* const place = gate.enter();
-    ASSERT_NE(place, nullptr);
+    const Gate<int>::Place place = gate.enter();
+    ASSERT_NE(place.behind, nullptr);
     entered.count_down();
     leave.wait();
-    gate.leave(*place);
+    gate.leave(*place.shard);
   });
   entered.wait();
   gate.close();
@@ -44,34 +47,38 @@ TEST(Gate, TellsThatSomebodyIsStillInside) {
 }
 
 TEST(Gate, CountsOneThreadThatEnteredTwiceTwice) {
-  Gate gate;
-  Gate::Shard* const first = gate.enter();
-  Gate::Shard* const second = gate.enter();
-  ASSERT_NE(first, nullptr);
-  ASSERT_NE(second, nullptr);
+  int behind = 0;
+  Gate<int> gate;
+  gate.open(behind);
+  const Gate<int>::Place first = gate.enter();
+  const Gate<int>::Place second = gate.enter();
+  ASSERT_NE(first.behind, nullptr);
+  ASSERT_NE(second.behind, nullptr);
   gate.close();
-  gate.leave(*first);
+  gate.leave(*first.shard);
   EXPECT_FALSE(gate.waitEmpty(inSeconds(-1)));
-  gate.leave(*second);
+  gate.leave(*second.shard);
   EXPECT_TRUE(gate.waitEmpty(inSeconds(-1)));
 }
 
 TEST(Gate, AfterWaitEmptyNobodyIsInsideAnyMore) {
   constexpr int kThreads = 24;  // more than there are shards
   for (int round = 0; round < 20; ++round) {
-    Gate gate;
+    int behind = 0;
+    Gate<int> gate;
+    gate.open(behind);
     std::atomic<int> inside{0};
     std::latch running(kThreads);
     std::vector<std::thread> threads;
     for (int i = 0; i < kThreads; ++i) {
       threads.emplace_back([&] {
         bool first = true;
-        while (Gate::Shard* const place = gate.enter()) {
+        for (Gate<int>::Place place = gate.enter(); place.behind != nullptr; place = gate.enter()) {
           ++inside;
           if (first) running.count_down();
           first = false;
           --inside;
-          gate.leave(*place);
+          gate.leave(*place.shard);
         }
       });
     }
