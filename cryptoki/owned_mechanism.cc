@@ -393,17 +393,25 @@ CK_RV OwnedMechanism::assignMessage(CK_MECHANISM_TYPE type, void* parameter, CK_
 CK_RV OwnedMechanism::assignDeep(const CK_MECHANISM& mechanism, const ParameterShape& shape) {
   clear();
   CK_MECHANISM copy = mechanism;
-  std::size_t total = 0;
-  if (!measure(shape, bytes(copy), bytes(copy), 0, total)) return CKR_MECHANISM_PARAM_INVALID;
-  if (total > kInline && heap_.size() < total) {
-    heap_.clear();  // before it grows: what is in it is wiped already and need not be moved
-    heap_.resize(total);
-  }
-  Arena arena{total > kInline ? heap_.data() : inline_.data(), total};
-  used_ = total;
-  if (!copyBelow(shape, bytes(copy), bytes(copy), 0, arena)) {
+  Arena arena{inline_.data(), kInline};
+  const bool fits = copyBelow(shape, bytes(copy), bytes(copy), 0, arena);
+  used_ = kInline - arena.room;
+  if (!fits) {
+    // Measured only now: most fit.
     clear();
-    return CKR_MECHANISM_PARAM_INVALID;
+    copy = mechanism;
+    std::size_t total = 0;
+    if (!measure(shape, bytes(copy), bytes(copy), 0, total) || total <= kInline) return CKR_MECHANISM_PARAM_INVALID;
+    if (heap_.size() < total) {
+      heap_.clear();  // before it grows: what is in it is wiped already and need not be moved
+      heap_.resize(total);
+    }
+    arena = {heap_.data(), total};
+    used_ = total;
+    if (!copyBelow(shape, bytes(copy), bytes(copy), 0, arena)) {
+      clear();
+      return CKR_MECHANISM_PARAM_INVALID;
+    }
   }
   mechanism_ = copy;
   shape_ = &shape;
