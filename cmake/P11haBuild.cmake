@@ -86,6 +86,10 @@ endfunction()
 
 # p11ha_cryptoki_module(TARGET): a shared object that exports what cryptoki/exports.map lists and nothing else.
 function(p11ha_cryptoki_module target)
+  # An entry point takes in whatever it sees (cryptoki/entry_points.h): it is not to see the whole folder.
+  get_target_property(sources ${target} SOURCES)
+  list(FILTER sources INCLUDE REGEX "exports\\.cc$")
+  set_source_files_properties(${sources} PROPERTIES SKIP_UNITY_BUILD_INCLUSION ON)
   set(map ${CMAKE_BINARY_DIR}/cryptoki/exports.map)
   set_target_properties(${target} PROPERTIES PREFIX "")
   set_property(TARGET ${target} APPEND PROPERTY LINK_DEPENDS ${map})

@@ -2,7 +2,6 @@
 
 #include <gtest/gtest.h>
 
-#include <chrono>
 #include <functional>
 
 #include "tests/unit/config/nasty.h"
@@ -204,20 +203,7 @@ TEST(Document, EveryTruncationOfTheReferenceIsRead) {
   }
 }
 
-/// Seconds to parse, at best of three.
-double cost(const std::function<std::string(std::size_t)>& make, std::size_t size) {
-  const std::string text = make(size);
-  double best = 1e9;
-  for (int i = 0; i < 3; ++i) {
-    const auto begin = std::chrono::steady_clock::now();
-    const Document document = Document::parse(text);
-    best = std::min(best, std::chrono::duration<double>(std::chrono::steady_clock::now() - begin).count());
-    EXPECT_EQ(document.text().size(), text.size());
-  }
-  return best;
-}
-
-TEST(Document, TakesTimeLinearInHostileText) {
+TEST(Document, ReadsMegabytesOfHostileText) {
   const auto repeated = [](const std::string& head, const std::string& piece) {
     return [=](std::size_t n) {
       std::string text = head;
@@ -232,11 +218,10 @@ TEST(Document, TakesTimeLinearInHostileText) {
       repeated("A={a=", " //"),    repeated("A={a=", " #"),    repeated("A={a", " "),
       repeated("", "A={}"),        repeated("[A]\na=", " ;x"), repeated("[A]\n", "["),
       repeated("A={\n", "a={x;\n")};
+  // A quadratic reader would be at it for hours.
   for (const auto& make : makers) {
-    const double small = cost(make, 64 << 10);
-    const double large = cost(make, 1 << 20);
-    // 16 times the text: a quadratic reader would need 256 times as long. The constant forgives a busy machine.
-    EXPECT_LT(large, small * 64 + 0.25) << make(16).substr(0, 16);
+    const std::string text = make(2 << 20);
+    EXPECT_EQ(Document::parse(text).text(), text) << text.substr(0, 16);
   }
 }
 
