@@ -27,8 +27,12 @@ constexpr bool mayHoldHandles(std::span<const ParameterField> fields) {
       case FieldKind::MechanismParameter:
       case FieldKind::MessageParameter:
         return true;
+      case FieldKind::Pointer:
+      case FieldKind::Array:
+        if (field.target->handles) return true;
+        break;
       default:
-        if (field.target != nullptr && field.target->handles) return true;
+        break;
     }
   }
   return false;
