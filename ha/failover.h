@@ -6,6 +6,7 @@
 #include <span>
 
 #include "ha/member_calls.h"
+#include "ha/room.h"
 
 namespace p11ha::ha {
 
@@ -66,7 +67,9 @@ class Failover : public MemberCalls {
 
   /// The answer for the application: a member's, or CKR_DEVICE_ERROR when none is left that could give one. `first` is
   /// what straight() made of the call.
-  CK_RV run(Session& session, Request& request, const Try& first = {}) P11HA_REQUIRES(session.mutex);
+  /// `room`: of the call's output, as it was before that.
+  CK_RV run(Session& session, Request& request, const Try& first = {}, std::optional<CK_ULONG> room = {})
+      P11HA_REQUIRES(session.mutex);
 
   /// The usual case, where nothing has to be prepared: the call is tried, if all that it needs is at hand on the member
   /// it goes to, which is one of `where` and has the operation that the call continues, if any. Its handles become that
@@ -77,7 +80,7 @@ class Failover : public MemberCalls {
  private:
   struct Tries;
 
-  CK_RV persist(Session& session, Request& request, Try first) P11HA_REQUIRES(session.mutex);
+  CK_RV persist(Session& session, Request& request, Try first, const Room& room) P11HA_REQUIRES(session.mutex);
   GroupMember* leastBusy(Session& session, cryptoki::Op op, MemberMask candidates) const P11HA_REQUIRES(session.mutex);
 
   GroupMember* choose(Session& session, const Request& request, const Tries& tries) const P11HA_REQUIRES(session.mutex);

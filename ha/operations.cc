@@ -93,8 +93,22 @@ Fn updateOf(Op op) {
 
 }  // namespace
 
-CK_RV Operations::proceed(Session& session, const Call& call, const Try& first) {
+// With the input where no output will be.
+CK_RV Operations::proceedApart(Session& session, Call call) {
+  std::vector<base::SecureBytes> copies;
+  for (const Argument& argument : cryptoki::function(call.fn).args()) {
+    if (argument.role != RoleKind::InBytes || call.get<void*>(argument.word) == nullptr) continue;
+    const auto* const input = call.get<const std::uint8_t*>(argument.word);
+    base::SecureBytes& copy = copies.emplace_back(input, input + call.get<CK_ULONG>(argument.word + 1UL));
+    if (copy.empty()) copy.reserve(1);
+    call.set(argument.word, copy.data());
+  }
+  return proceed(session, call);
+}
+
+CK_RV Operations::proceed(Session& session, const Call& call, const Try& first, std::optional<CK_ULONG> room) {
   const Function& row = cryptoki::function(call.fn);
+  if (overlaps(row, call)) return proceedApart(session, call);
   const NamedObjects named(group_, session, call);
   Request request{call, named.all()};
   const auto both = continued(session, row);
@@ -118,7 +132,7 @@ CK_RV Operations::proceed(Session& session, const Call& call, const Try& first) 
     // Another member could use a nonce again.
     if (copy.pinned()) both[0].operation->pinned = true;
   }
-  const CK_RV rv = failover_.run(session, request, first);
+  const CK_RV rv = failover_.run(session, request, first, room);
   const Consequence what = consequence(call, rv);
   for (const Continued& each : both) {
     if (each.operation == nullptr) break;

@@ -72,11 +72,13 @@ class Operations {
   /// C_Sign and its kin. `row` is the function's.
   CK_RV whole(Session& session, cryptoki::Call& call, const cryptoki::Function& row) P11HA_REQUIRES(session.mutex) {
     Operation& operation = session.operation(row.effect.op);
-    if (!operation.active()) [[unlikely]]
+    if (!operation.active() || overlaps(row, call)) [[unlikely]]
       return proceed(session, call);
+    const CK_ULONG* const length = outputLength(row, call);
+    const CK_ULONG room = length == nullptr ? 0 : *length;
     const Try first = failover_.straight(session, call, {}, Failover::kAnywhere, &operation);
     if (!first.succeeded()) [[unlikely]]
-      return proceed(session, call, first.copy());
+      return proceed(session, call, first.copy(), room);
     if (!lengthOnly(row, call, CKR_OK)) {
       operation.end();
       session.noteEnded(row.effect.op);
@@ -84,7 +86,9 @@ class Operations {
     return CKR_OK;
   }
   /// C_...Update, C_...Final, dual and message functions; what a `first` try of C_Sign and its kin has left to do.
-  CK_RV proceed(Session& session, const cryptoki::Call& call, const Try& first = {}) P11HA_REQUIRES(session.mutex);
+  /// `room`: of its output, as it was before that.
+  CK_RV proceed(Session& session, const cryptoki::Call& call, const Try& first = {}, std::optional<CK_ULONG> room = {})
+      P11HA_REQUIRES(session.mutex);
   /// C_SessionCancel (PKCS #11 v3.0, 5.6.10).
   CK_RV cancel(Session& session, const cryptoki::Call& call) P11HA_REQUIRES(session.mutex);
   /// C_Login(CKU_CONTEXT_SPECIFIC), or C_LoginUser likewise: for the operation that was begun last, on its member; kept
@@ -94,6 +98,8 @@ class Operations {
   /// function's.
   CK_RV once(Session& session, cryptoki::Call& call, const cryptoki::Function& row) P11HA_REQUIRES(session.mutex) {
     const NamedObjects named(group_, session, call, row);
+    // What is filled in may have to be asked for again, with as much room as at first: that is to be noted.
+    if (row.find(cryptoki::RoleKind::OutTemplate) != nullptr) return onceMore(session, call, {});
     const Try first = failover_.straight(session, call, named.all());
     return first.succeeded() ? CKR_OK : onceMore(session, call, first.copy());
   }
@@ -116,6 +122,7 @@ class Operations {
   }
   [[gnu::cold]] CK_RV onceMore(Session& session, const cryptoki::Call& call, const Try& first)
       P11HA_REQUIRES(session.mutex);
+  [[gnu::cold]] CK_RV proceedApart(Session& session, cryptoki::Call call) P11HA_REQUIRES(session.mutex);
   void take(Session& session, const cryptoki::Call& call, const NamedObjects& named, cryptoki::Op op)
       P11HA_REQUIRES(session.mutex);
 
