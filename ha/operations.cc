@@ -108,7 +108,7 @@ CK_RV Operations::proceedApart(Session& session, Call call) {
 
 CK_RV Operations::proceed(Session& session, const Call& call, const Try& first, std::optional<CK_ULONG> room) {
   const Function& row = cryptoki::function(call.fn);
-  if (overlaps(row, call)) return proceedApart(session, call);
+  if (!first.made() && overlaps(row, call)) return proceedApart(session, call);
   const NamedObjects named(group_, session, call);
   Request request{call, named.all()};
   const auto both = continued(session, row);

@@ -42,6 +42,17 @@ TEST_F(GroupBuffers, TheRoomIsWhatTheApplicationSaid) {
   EXPECT_EQ(client.f->C_Digest(session, data, sizeof data, digest.data(), &length), CKR_OK);
 }
 
+// The length that a member asks for reaches into the input: nobody has offered that.
+TEST_F(GroupBuffers, AnInputBehindTheRoomIsNotOverwritten) {
+  CK_MECHANISM sha256{CKM_SHA256, nullptr, 0};
+  ASSERT_EQ(client.f->C_DigestInit(session, &sha256), CKR_OK);
+  Bytes buffer(64, 0xee);
+  CK_ULONG length = 1;
+  EXPECT_EQ(client.f->C_Digest(session, buffer.data() + 1, 16, buffer.data(), &length), CKR_BUFFER_TOO_SMALL);
+  EXPECT_EQ(length, 32U);
+  EXPECT_EQ(buffer, Bytes(64, 0xee));
+}
+
 TEST_F(GroupBuffers, TheRoomOfTheLastPartToo) {
   CK_MECHANISM sha256{CKM_SHA256, nullptr, 0};
   ASSERT_EQ(client.f->C_DigestInit(session, &sha256), CKR_OK);
