@@ -14,8 +14,8 @@ using cryptoki::Outcome;
 using cryptoki::RoleKind;
 using cryptoki::Spread;
 
-CK_RV Failover::run(Session& session, Request& request, const Try& first, std::optional<CK_ULONG> before) {
-  const Room room = before ? Room(request.call, *before) : Room(request.call);
+CK_RV Failover::run(Session& session, Request& request, const Try& first) {
+  request.room.emplace(request.call, first.room);
   // What else the request holds has to be prepared.
   const bool plain = request.output == nullptr && request.mechanism == nullptr && request.operations[1] == nullptr;
   Try made = first;
@@ -25,14 +25,14 @@ CK_RV Failover::run(Session& session, Request& request, const Try& first, std::o
                                      : bit(request.preferred);
     made = straight(session, request.call, request.objects, request.only & preferred, request.operations[0]);
   }
-  if (!made.succeeded()) return persist(session, request, made, room);
+  if (!made.succeeded()) return persist(session, request, made);
   request.answeredBy = made.member->index;
   request.answeredUnder = made.epoch;
   return CKR_OK;
 }
 
 // As often as it takes, beginning with what the first try met.
-CK_RV Failover::persist(Session& session, Request& request, Try first, const Room& room) {
+CK_RV Failover::persist(Session& session, Request& request, Try first) {
   Tries tries{cryptoki::function(request.call.fn)};
   for (;;) {
     GroupMember* const member = first.member != nullptr ? first.member : choose(session, request, tries);
@@ -40,7 +40,6 @@ CK_RV Failover::persist(Session& session, Request& request, Try first, const Roo
     tries.absent = tries.diverged = false;
     tries.reached = first.made();
     tries.epoch = first.made() ? first.epoch : member->epoch.load(std::memory_order_acquire);
-    if (!first.made()) room.restore();
     const Outcome outcome = first.made() ? first.outcome : tryOn(*member, session, request, tries);
     first = {};
     request.answeredBy = member->index;
@@ -179,6 +178,7 @@ GroupMember* Failover::leastBusy(Session& session, Op op, MemberMask candidates)
 }
 
 Outcome Failover::tryOn(GroupMember& member, Session& session, Request& request, Tries& tries) {
+  request.room->restore();
   if (const Outcome opened = sessionOn(session, member, tries.epoch); opened.rv != CKR_OK) return opened;
 
   if (tries.loggedInAgain) {

@@ -35,6 +35,7 @@ struct Request {
   /// Whose parameter names objects: each member is given a copy with its own handles, in place of the call's.
   const cryptoki::OwnedMechanism* mechanism = nullptr;
   std::optional<cryptoki::Replay> replay{};  // where it differs from the function's row
+  std::optional<Room> room{};                // set by run(): what each member is asked with
 
   // Set by run(): who gave the answer, if a member did.
   unsigned answeredBy = kAnyMember;
@@ -51,11 +52,12 @@ struct Try {
   GroupMember* member = nullptr;  // whose turn it is; null: not decided
   std::uint32_t epoch = 0;        // the member's, under which it was made; 0: it was not
   cryptoki::Outcome outcome{CKR_DEVICE_ERROR};
+  std::optional<CK_ULONG> room{};  // of the call's output, as it was before a member saw it; if that was noted
 
   bool made() const { return epoch != 0; }
   bool succeeded() const { return outcome.rv == CKR_OK; }
   /// Written out, so that one that succeeded never leaves the registers.
-  Try copy() const { return {member, epoch, {outcome.rv, outcome.fate}}; }
+  Try copy(std::optional<CK_ULONG> noted = {}) const { return {member, epoch, {outcome.rv, outcome.fate}, noted}; }
 };
 
 /// Owned by the VirtualToken. Any thread that holds the request's session.
@@ -67,9 +69,7 @@ class Failover : public MemberCalls {
 
   /// The answer for the application: a member's, or CKR_DEVICE_ERROR when none is left that could give one. `first` is
   /// what straight() made of the call.
-  /// `room`: of the call's output, as it was before that.
-  CK_RV run(Session& session, Request& request, const Try& first = {}, std::optional<CK_ULONG> room = {})
-      P11HA_REQUIRES(session.mutex);
+  CK_RV run(Session& session, Request& request, const Try& first = {}) P11HA_REQUIRES(session.mutex);
 
   /// The usual case, where nothing has to be prepared: the call is tried, if all that it needs is at hand on the member
   /// it goes to, which is one of `where` and has the operation that the call continues, if any. Its handles become that
@@ -80,7 +80,7 @@ class Failover : public MemberCalls {
  private:
   struct Tries;
 
-  CK_RV persist(Session& session, Request& request, Try first, const Room& room) P11HA_REQUIRES(session.mutex);
+  CK_RV persist(Session& session, Request& request, Try first) P11HA_REQUIRES(session.mutex);
   GroupMember* leastBusy(Session& session, cryptoki::Op op, MemberMask candidates) const P11HA_REQUIRES(session.mutex);
 
   GroupMember* choose(Session& session, const Request& request, const Tries& tries) const P11HA_REQUIRES(session.mutex);

@@ -106,7 +106,7 @@ CK_RV Operations::proceedApart(Session& session, Call call) {
   return proceed(session, call);
 }
 
-CK_RV Operations::proceed(Session& session, const Call& call, const Try& first, std::optional<CK_ULONG> room) {
+CK_RV Operations::proceed(Session& session, const Call& call, const Try& first) {
   const Function& row = cryptoki::function(call.fn);
   if (!first.made() && overlaps(row, call)) return proceedApart(session, call);
   const NamedObjects named(group_, session, call);
@@ -132,7 +132,7 @@ CK_RV Operations::proceed(Session& session, const Call& call, const Try& first, 
     // Another member could use a nonce again.
     if (copy.pinned()) both[0].operation->pinned = true;
   }
-  const CK_RV rv = failover_.run(session, request, first, room);
+  const CK_RV rv = failover_.run(session, request, first);
   const Consequence what = consequence(call, rv);
   for (const Continued& each : both) {
     if (each.operation == nullptr) break;

@@ -75,10 +75,10 @@ class Operations {
     if (!operation.active() || overlaps(row, call)) [[unlikely]]
       return proceed(session, call);
     const CK_ULONG* const length = outputLength(row, call);
-    const CK_ULONG room = length == nullptr ? 0 : *length;
+    const std::optional<CK_ULONG> room = length == nullptr ? std::nullopt : std::optional(*length);
     const Try first = failover_.straight(session, call, {}, Failover::kAnywhere, &operation);
     if (!first.succeeded()) [[unlikely]]
-      return proceed(session, call, first.copy(), room);
+      return proceed(session, call, first.copy(room));
     if (!lengthOnly(row, call, CKR_OK)) {
       operation.end();
       session.noteEnded(row.effect.op);
@@ -86,9 +86,7 @@ class Operations {
     return CKR_OK;
   }
   /// C_...Update, C_...Final, dual and message functions; what a `first` try of C_Sign and its kin has left to do.
-  /// `room`: of its output, as it was before that.
-  CK_RV proceed(Session& session, const cryptoki::Call& call, const Try& first = {}, std::optional<CK_ULONG> room = {})
-      P11HA_REQUIRES(session.mutex);
+  CK_RV proceed(Session& session, const cryptoki::Call& call, const Try& first = {}) P11HA_REQUIRES(session.mutex);
   /// C_SessionCancel (PKCS #11 v3.0, 5.6.10).
   CK_RV cancel(Session& session, const cryptoki::Call& call) P11HA_REQUIRES(session.mutex);
   /// C_Login(CKU_CONTEXT_SPECIFIC), or C_LoginUser likewise: for the operation that was begun last, on its member; kept

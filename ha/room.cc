@@ -10,10 +10,10 @@ using cryptoki::Call;
 using cryptoki::Function;
 using cryptoki::RoleKind;
 
-Room::Room(const Call& call) {
+Room::Room(const Call& call, std::optional<CK_ULONG> before) {
   const Function& row = cryptoki::function(call.fn);
   length_ = outputLength(row, call);
-  if (length_ != nullptr) before_ = *length_;
+  if (length_ != nullptr) before_ = before.value_or(*length_);
   if (const Argument* out = row.find(RoleKind::OutTemplate))
     note(call.get<CK_ATTRIBUTE*>(out->word), call.get<CK_ULONG>(out->word + 1UL), 0);
 }

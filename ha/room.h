@@ -1,6 +1,7 @@
 // The memory that an application gives a call for its answer.
 #pragma once
 
+#include <optional>
 #include <vector>
 
 #include "cryptoki/call.h"
@@ -11,12 +12,9 @@ namespace p11ha::ha {
 /// with what the application said (PKCS #11 v3.0, 5.2 and 5.7.5). Borrows the call's arguments.
 class Room {
  public:
-  /// What there is now. May throw std::bad_alloc.
-  explicit Room(const cryptoki::Call& call);
-  /// Likewise, of a call that has a length that was noted before a member saw it.
-  Room(const cryptoki::Call& call, CK_ULONG before) : Room(call) {
-    if (length_ != nullptr) before_ = before;
-  }
+  /// What there is now; where a member has seen the call, `before` is the length of its output as it was. May throw
+  /// std::bad_alloc.
+  Room(const cryptoki::Call& call, std::optional<CK_ULONG> before);
 
   /// As it was.
   void restore() const;
