@@ -49,12 +49,12 @@ function(p11ha_edges folder)
   set_property(GLOBAL APPEND PROPERTY P11HA_EDGES "${folder}: ${below}")
 endfunction()
 
-# p11ha_library(FOLDER [EDGES FOLDER ...]): a static library p11ha_FOLDER of all .cc files in FOLDER; a CMakeLists.txt in
-# FOLDER, if there is one, may add to it.
+# p11ha_library(FOLDER [EDGES FOLDER ...]): a static library p11ha_FOLDER of all .cc files in FOLDER and its rooms (FOLDER/*/);
+# a CMakeLists.txt in FOLDER, if there is one, may add to it.
 function(p11ha_library folder)
   cmake_parse_arguments(ARG "" "" "EDGES" ${ARGN})
-  file(GLOB sources CONFIGURE_DEPENDS ${CMAKE_SOURCE_DIR}/${folder}/*.cc)
-  file(GLOB headers CONFIGURE_DEPENDS ${CMAKE_SOURCE_DIR}/${folder}/*.h)
+  file(GLOB sources CONFIGURE_DEPENDS ${CMAKE_SOURCE_DIR}/${folder}/*.cc ${CMAKE_SOURCE_DIR}/${folder}/*/*.cc)
+  file(GLOB headers CONFIGURE_DEPENDS ${CMAKE_SOURCE_DIR}/${folder}/*.h ${CMAKE_SOURCE_DIR}/${folder}/*/*.h)
   p11ha_edges(${folder} ${ARG_EDGES})
   if(NOT sources)
     return()

@@ -4,6 +4,7 @@
 #include <array>
 #include <span>
 #include <string_view>
+#include <type_traits>
 
 #include "cryptoki/roles.h"
 
@@ -82,6 +83,7 @@ struct Function {
   std::uint8_t outputWord = 0;                // likewise of its OutBytes
   std::array<std::uint8_t, 2> objectWords{};  // of the handles of objects
   std::uint8_t objectCount = 0;
+  std::uint16_t infoSize = 0;  // bytes of what its OutInfo points to
 
   constexpr std::span<const Argument> args() const { return {arguments.data(), argumentCount}; }
   constexpr const Argument* find(RoleKind role) const {
@@ -117,6 +119,16 @@ constexpr Effect Message{EffectKind::Message, O, Op::None};
 template <Op A, Op B>
 constexpr Effect Dual{EffectKind::Dual, A, B};
 
+// The size of the structure that an OutInfo is, else 0.
+template <class Role>
+consteval std::uint16_t infoSize() {
+  if constexpr (Role::kind == RoleKind::OutInfo) {
+    return sizeof(std::remove_pointer_t<std::tuple_element_t<0, typename Role::Parameters>>);
+  } else {
+    return 0;
+  }
+}
+
 // A row whose roles are given as types.
 template <class... Roles>
 consteval Function row(std::string_view name, Route route, Effect effect, Replay replay, Spread spread) {
@@ -126,6 +138,7 @@ consteval Function row(std::string_view name, Route route, Effect effect, Replay
   ((f.arguments[f.argumentCount++] = {Roles::kind, f.wordCount, Roles::words},
     f.wordCount = static_cast<std::uint8_t>(f.wordCount + Roles::words)),
    ...);
+  f.infoSize = (std::uint16_t{0} + ... + infoSize<Roles>());
   for (const Argument& argument : f.args()) {
     if (argument.role == RoleKind::Mechanism) f.mechanismWord = argument.word;
     if (argument.role == RoleKind::OutBytes) f.outputWord = argument.word;

@@ -124,6 +124,21 @@ constexpr const ParameterShape* kAll[] = {
 template <class... T>
 constexpr const ParameterShape* kAlternatives[] = {&kShape<T>...};
 
+constexpr std::pair<CK_MECHANISM_TYPE, const ParameterShape*> kMessages[] = {
+#define MESSAGE(name, type) {name, &kShape<type>},
+#include "cryptoki/mechanism_parameters.def"
+};
+
+consteval bool messagesDifferInSize() {
+  for (const auto& [typeA, a] : kMessages) {
+    for (const auto& [typeB, b] : kMessages) {
+      if (a != b && a->size == b->size) return false;
+    }
+  }
+  return true;
+}
+static_assert(messagesDifferInSize(), "messageShapeOfSize() cannot tell them apart");
+
 }  // namespace
 
 bool isFlat(ParameterKind kind) {
@@ -155,12 +170,15 @@ const ParameterShape* parameterShape(ParameterKind kind, std::size_t size) {
 }
 
 const ParameterShape* messageShape(CK_MECHANISM_TYPE mechanism) {
-  static constexpr std::pair<CK_MECHANISM_TYPE, const ParameterShape*> kMessages[] = {
-#define MESSAGE(name, type) {name, &kShape<type>},
-#include "cryptoki/mechanism_parameters.def"
-  };
   for (const auto& [type, shape] : kMessages) {
     if (type == mechanism) return shape;
+  }
+  return nullptr;
+}
+
+const ParameterShape* messageShapeOfSize(std::size_t size) {
+  for (const auto& [type, shape] : kMessages) {
+    if (shape->size == size) return shape;
   }
   return nullptr;
 }

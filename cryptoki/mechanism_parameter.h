@@ -83,6 +83,9 @@ const ParameterShape* parameterShape(ParameterKind kind, std::size_t size);
 /// What C_EncryptMessage and its kin take for that mechanism (PKCS #11 v3.0, 5.9), or nullptr.
 const ParameterShape* messageShape(CK_MECHANISM_TYPE mechanism);
 
+/// The same by its size alone, for who does not know the mechanism: no two of them are of one size.
+const ParameterShape* messageShapeOfSize(std::size_t size);
+
 /// CK_ATTRIBUTE, CK_MECHANISM, and the like of a CK_MECHANISM whose parameter is a message's: parameters hang on these.
 const ParameterShape& attributeShape();
 const ParameterShape& mechanismShape();

@@ -8,13 +8,9 @@
 
 #include "base/secure_bytes.h"
 #include "cryptoki/mechanism.h"
+#include "cryptoki/parameter_pointee.h"
 
 namespace p11ha::cryptoki {
-
-/// Bounds of a parameter: whatever is beyond is no parameter but a mistake or an attack.
-inline constexpr std::size_t kMaxParameterField = 16UL << 20;  // bytes behind one pointer
-inline constexpr std::size_t kMaxParameter = 64UL << 20;       // bytes, all together
-inline constexpr std::size_t kMaxParameterDepth = 8;           // of pointers within what pointers point to
 
 /// A deep copy of a CK_MECHANISM in memory that is wiped, made as mechanism_parameters.def says. Owned by its holder,
 /// who synchronises. Assigning reuses memory: a mechanism without a parameter costs a few instructions, one whose

@@ -25,12 +25,12 @@ class Arena {
   std::uint8_t* take(std::size_t size) noexcept {
     if (size > bound_ - used_) [[unlikely]]
       return nullptr;
-    const std::size_t rounded = (size + kAlignment - 1) / kAlignment * kAlignment;
+    const std::size_t rounded = (size + (size == 0) + kAlignment - 1) / kAlignment * kAlignment;
+    used_ += size;
     if (rounded > block_.size() - next_) [[unlikely]]
-      return takeApart(size);
+      return takeApart(rounded);
     std::uint8_t* const at = block_.data() + next_;
     next_ += rounded;
-    used_ += size;
     return at;
   }
   template <class T>
@@ -45,12 +45,12 @@ class Arena {
   void reset() noexcept;
 
  private:
-  std::uint8_t* takeApart(std::size_t size) noexcept;
+  std::uint8_t* takeApart(std::size_t rounded) noexcept;
 
   const std::size_t bound_;
   std::size_t used_ = 0;
-  std::size_t next_ = 0;     // of block_, which is zero from there on
   base::SecureBytes block_;  // aligned as operator new aligns
+  std::size_t next_ = 0;     // of block_, which is zero from there on
   std::vector<base::SecureBytes> apart_;
   std::size_t apartSize_ = 0;
 };

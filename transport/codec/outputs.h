@@ -16,14 +16,14 @@ struct Output {
     Sized,      // room for `capacity` elements at `data`, their number at `length`, in and out (PKCS #11 v3.0, 5.2)
     Counted,    // likewise, the number out only
     Filled,     // exactly `capacity` bytes, if the call succeeds
-    Attribute,  // `data` is a CK_ATTRIBUTE, its value's room `capacity`
-    Nested,     // likewise, of an array of attributes: the type is written too
+    Attribute,  // a CK_ATTRIBUTE at `length`, the room for its value at `data`
+    Array,      // likewise, but the value is attributes, which follow as outputs of their own
     Region,     // `capacity` bytes of a mechanism's parameter, carried if they changed
   };
   Kind kind{};
-  std::uint8_t element = 1;      // bytes
+  bool typed = false;            // of an attribute: the module writes its type too
+  std::uint16_t element = 1;     // bytes
   void* data = nullptr;          // null: not wanted
-  void* value = nullptr;         // of an attribute: its pValue
   void* length = nullptr;        // null: the application gave none
   std::size_t capacity = 0;      // as it reaches the module
   std::size_t announced = 0;     // as the application has it

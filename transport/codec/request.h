@@ -41,10 +41,13 @@ enum class DecodeError : std::uint8_t {
 /// For a log line.
 std::string_view describe(DecodeError error);
 
-/// Takes a call off the front. Its pointers go into the arena and into the bytes read, where the module may write; both
-/// must outlive it. `outputs` is cleared first and then says where the module's answers are. What the application gave
-/// reaches the module as it gave it: NULL with a length, a buffer without one, a length of zero. Only a buffer that is
-/// larger than `limits.outputs` is as large as that. Any thread; may throw std::bad_alloc.
+/// The bound of an arena that has room for every call within the limits.
+constexpr std::size_t arenaBound(const Limits& limits) { return limits.outputs + 3 * limits.payload; }
+
+/// Takes a call off the front. Its pointers go into the arena and into the bytes read; both must outlive it. `outputs`
+/// is cleared first and then says where the module's answers are. What the application gave reaches the module as it
+/// gave it: NULL with a length, a buffer without one, a length of zero. Only a buffer larger than `limits.outputs` was
+/// made as large as that by the encoder. Any thread; may throw std::bad_alloc.
 base::Result<cryptoki::Call, DecodeError> decodeRequest(Reader& from, const Limits& limits, Arena& arena,
                                                         Outputs& outputs);
 

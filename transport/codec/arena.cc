@@ -1,0 +1,44 @@
+#include "transport/codec/arena.h"
+
+#include <algorithm>
+#include <new>
+
+namespace p11ha::transport {
+namespace {
+
+constexpr std::size_t kFirstBlock = 4096;
+constexpr std::size_t kLargestBlockKept = 256UL << 10;
+
+}  // namespace
+
+std::uint8_t* Arena::takeApart(std::size_t rounded) noexcept try {
+  if (block_.empty() && rounded <= kFirstBlock) {
+    block_.resize(kFirstBlock);
+    next_ = rounded;
+    return block_.data();
+  }
+  std::uint8_t* const at = apart_.emplace_back(rounded).data();
+  apartSize_ += rounded;
+  return at;
+} catch (const std::bad_alloc&) {
+  return nullptr;
+}
+
+void Arena::reset() noexcept {
+  base::wipe(block_.data(), next_);
+  if (!apart_.empty()) {
+    apart_.clear();
+    // What was needed once is needed again.
+    const std::size_t needed = std::min(next_ + apartSize_, kLargestBlockKept);
+    if (needed > block_.size()) {
+      try {
+        base::SecureBytes(needed).swap(block_);
+      } catch (const std::bad_alloc&) {
+        // the old one will do
+      }
+    }
+  }
+  next_ = used_ = apartSize_ = 0;
+}
+
+}  // namespace p11ha::transport
