@@ -54,9 +54,12 @@ std::size_t written(const void* data, std::size_t size) {
 std::size_t sentSize(const Output& output, CK_RV rv) {
   if (output.data == nullptr || output.kind == Kind::Number || output.kind == Kind::Array) return 0;
   if (output.kind == Kind::Region) {
-    const bool changed = output.before != nullptr ? std::memcmp(output.data, output.before, output.capacity) != 0
-                                                  : written(output.data, output.capacity) != 0;
-    return changed ? output.capacity : 0;
+    const std::size_t size = output.length != nullptr
+                                 ? std::min<std::size_t>(load<CK_ULONG>(output.length), output.capacity)
+                                 : output.capacity;
+    const bool changed =
+        output.before != nullptr ? std::memcmp(output.data, output.before, size) != 0 : written(output.data, size) != 0;
+    return changed ? size : 0;
   }
   const std::size_t room = output.capacity * output.element;
   if (output.kind == Kind::Filled) return rv == CKR_OK ? room : written(output.data, room);
@@ -129,7 +132,7 @@ bool fits(const Part& part, const Output& output, CK_RV rv) {
     case Kind::Number:
       return !part.has(kData) && (!part.has(kNumber) || output.data != nullptr);
     case Kind::Region:
-      return !part.has(kNumber) && (!part.has(kData) || part.size == output.capacity);
+      return !part.has(kNumber) && part.size <= output.capacity;
     case Kind::Filled:
       if (part.has(kNumber) || part.size > output.capacity) return false;
       return !done || output.data == nullptr || part.size == output.capacity;

@@ -24,7 +24,7 @@ struct Output {
   bool typed = false;            // of an attribute: the module writes its type too
   std::uint16_t element = 1;     // bytes
   void* data = nullptr;          // null: not wanted
-  void* length = nullptr;        // null: the application gave none
+  void* length = nullptr;        // null: the application gave none; of a Region: who else tells its length
   std::size_t capacity = 0;      // as it reaches the module
   std::size_t announced = 0;     // as the application has it
   const void* before = nullptr;  // of a Region at the server: what it was; null: zero

@@ -18,6 +18,13 @@ Output region(void* data, std::size_t size, const void* before) {
   return {.kind = Output::Kind::Region, .data = data, .capacity = size, .before = before};
 }
 
+// Bytes that the member writes; their number may be its answer too.
+Output room(const ParameterField& field, void* data, std::size_t size, void* base) {
+  Output output = region(data, size, nullptr);
+  if (field.kind == FieldKind::Bytes) output.length = static_cast<std::uint8_t*>(base) + field.length;
+  return output;
+}
+
 Output counted(void* data, std::size_t size, void* count) {
   return {.kind = Output::Kind::Sized, .data = data, .length = count, .capacity = size, .announced = size};
 }
@@ -122,10 +129,10 @@ bool decodePointee(const ParameterField& field, const Pointee& pointee, std::uin
     return decodeStructures(pointee, structures, base, depth, decoding);
   }
   if (field.direction == Direction::Out) {
-    std::uint8_t* const room = decoding.claim(pointee.size) ? decoding.take(pointee.size) : nullptr;
-    if (room == nullptr) return false;
-    store(at, room);
-    if (field.kind != FieldKind::Counted) decoding.outputs.add(region(room, pointee.size, nullptr));
+    std::uint8_t* const taken = decoding.claim(pointee.size) ? decoding.take(pointee.size) : nullptr;
+    if (taken == nullptr) return false;
+    store(at, taken);
+    if (field.kind != FieldKind::Counted) decoding.outputs.add(room(field, taken, pointee.size, base));
     return true;
   }
   const std::uint8_t* const before = decoding.from.take(pointee.size);
