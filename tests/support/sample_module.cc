@@ -54,6 +54,7 @@ CK_RV SampleModule::execute(const Call& call) {
   static constexpr CK_RV kAnswers[] = {CKR_OK, CKR_OK, CKR_OK, CKR_BUFFER_TOO_SMALL, CKR_GENERAL_ERROR};
   rv_ = kAnswers[random_.below(std::size(kAnswers))];
   if (function.find(RoleKind::OutTemplate) != nullptr && random_.oneIn(4)) rv_ = CKR_ATTRIBUTE_SENSITIVE;
+  if (fixed_) rv_ = *fixed_;
   for (const Argument& argument : function.args()) answer(call, argument);
   return rv_;
 }

@@ -1,6 +1,7 @@
 // A module of which a test knows beforehand what it will do to a call.
 #pragma once
 
+#include <optional>
 #include <string>
 
 #include "cryptoki/call.h"
@@ -14,6 +15,8 @@ namespace p11ha::tests {
 class SampleModule {
  public:
   explicit SampleModule(std::uint64_t seed) : random_(seed) {}
+  /// Always with that return value.
+  SampleModule(std::uint64_t seed, CK_RV rv) : random_(seed), fixed_(rv) {}
 
   CK_RV execute(const cryptoki::Call& call);
 
@@ -38,6 +41,7 @@ class SampleModule {
   void writeNonzero(void* to, std::size_t size);
 
   Random random_;
+  const std::optional<CK_RV> fixed_;
   CK_RV rv_ = CKR_OK;
   std::string seen_;
 };

@@ -189,7 +189,7 @@ bool decodeField(const ParameterField& field, std::uint8_t* base, const std::uin
   }
   const std::uint8_t* const before = decoding.from.take(field.size);
   if (before == nullptr) return false;
-  std::memcpy(at, before, field.size);
+  if (field.kind != FieldKind::Handle || switchedOn(field, base)) std::memcpy(at, before, field.size);
   if (field.kind == FieldKind::Length) decoding.outputs.add(region(at, field.size, before));
   return true;
 }

@@ -360,7 +360,8 @@ base::Result<Call, DecodeError> decodeRequest(Reader& from, const Limits& limits
   const Function& function = cryptoki::function(call.fn);
   Decoding decoding{from, arena, outputs, limits.outputs, kMaxAttributes};
   for (const Argument& argument : function.args()) {
-    if (!decodeArgument(function, call, argument, decoding)) return base::Failure{decoding.error};
+    if (decodeArgument(function, call, argument, decoding)) continue;
+    return base::Failure{from.failed() ? DecodeError::Truncated : decoding.error};
   }
   if (from.failed()) return base::Failure{DecodeError::Truncated};
   return call;
