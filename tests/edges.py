@@ -8,7 +8,7 @@ import sys
 
 INCLUDE = re.compile(r'^\s*#\s*include\s*([<"])([^">]+)[">]', re.M)
 # The only rooms that may see these libraries.
-CONFINED = {"boost/asio": {"transport"}, "openssl/": {"transport"}}
+CONFINED = {"boost/asio": {"transport", "testbed"}, "openssl/": {"transport", "testbed"}}
 
 
 def main(source, edges_file):

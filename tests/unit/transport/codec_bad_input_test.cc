@@ -54,7 +54,7 @@ class CodecBadInput : public testing::Test {
   }
   DecodeError refusal(const ByHand& call) { return refusal(call.buffer.bytes()); }
 
-  const Limits limits_;
+  const Limits limits_{};
   Arena arena_{arenaBound(limits_)};
   Outputs outputs_;
   std::size_t taken_ = 0;

@@ -81,7 +81,7 @@ class CodecGolden : public testing::Test {
     return text;
   }
 
-  const Limits limits_;
+  const Limits limits_{};
   Arena arena_{arenaBound(limits_)};
   Outputs outputs_;
 };

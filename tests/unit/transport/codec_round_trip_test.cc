@@ -54,7 +54,7 @@ class CodecRoundTrip : public testing::Test {
     EXPECT_EQ(remote.memory(), direct.memory());
   }
 
-  const Limits limits_;
+  const Limits limits_{};
   Arena arena_{arenaBound(limits_)};
   Buffer request_;
   Buffer answer_;
