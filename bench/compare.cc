@@ -11,13 +11,14 @@ using Workers = std::vector<std::unique_ptr<Worker>>;
 struct Series {
   std::vector<double> callsPerSecond;
   std::vector<double> cpu;
+  std::vector<double> serverCpu;
 };
 
 // One after the other: the first to need a key makes it, and the others find it.
 std::string warmUp(Workers& workers, const Plan& plan) {
   for (const auto& worker : workers) {
     for (const Workload* workload : plan.workloads) {
-      const auto sample = worker->measure({std::string(workload->name), 1, std::chrono::milliseconds(1)});
+      const auto sample = worker->measure({std::string(workload->name), 1, std::chrono::milliseconds(1), {}});
       if (!sample) return sample.error();
     }
   }
@@ -32,10 +33,12 @@ base::Result<std::vector<Comparison>, std::string> rounds(std::span<const Subjec
   for (unsigned round = 0; round < plan.rounds; ++round) {
     for (std::size_t turn = 0; turn < subjects.size(); ++turn) {
       const std::size_t who = round % 2 == 0 ? turn : subjects.size() - 1 - turn;
-      const auto sample = workers[who]->measure({std::string(workload.name), threads, plan.round});
+      const auto sample =
+          workers[who]->measure({std::string(workload.name), threads, plan.round, subjects[who].servers});
       if (!sample) return base::Failure{sample.error()};
       series[who].callsPerSecond.push_back(sample->callsPerSecond());
       series[who].cpu.push_back(sample->cpuMicroseconds());
+      series[who].serverCpu.push_back(sample->serverCpuMicroseconds());
       all[who].latencies.add(sample->latencies);
       if (all[who].errors == 0) all[who].firstError = sample->firstError;
       all[who].errors += sample->errors;
@@ -49,6 +52,7 @@ base::Result<std::vector<Comparison>, std::string> rounds(std::span<const Subjec
     one.callsPerSecond = median(series[who].callsPerSecond);
     one.ratio = medianRatio(series[who].callsPerSecond, series[0].callsPerSecond);
     one.cpuMicroseconds = median(series[who].cpu);
+    one.serverCpuMicroseconds = median(series[who].serverCpu);
     one.cpuRatio = medianRatio(series[who].cpu, series[0].cpu);
   }
   return all;

@@ -21,11 +21,12 @@ struct Comparison {
   std::string subject;
   const Workload* workload = nullptr;
   unsigned threads = 0;
-  double callsPerSecond = 0;   // median of the rounds
-  double ratio = 0;            // to the first subject: median of the ratios of the rounds
-  double cpuMicroseconds = 0;  // a call, median of the rounds
-  double cpuRatio = 0;         // of these, to the first subject: says most where others keep the machine busy
-  Latencies latencies;         // of all rounds
+  double callsPerSecond = 0;         // median of the rounds
+  double ratio = 0;                  // to the first subject: median of the ratios of the rounds
+  double cpuMicroseconds = 0;        // a call, median of the rounds
+  double serverCpuMicroseconds = 0;  // likewise, of the subject's servers
+  double cpuRatio = 0;  // of the client's, to the first subject: says most where others keep the machine busy
+  Latencies latencies;  // of all rounds
   std::uint64_t errors = 0;
   std::string firstError;
 };

@@ -146,9 +146,11 @@ int runCounted(const Options& options) {
 
 void addSubjects(CLI::App* command, Options& options) {
   command
-      ->add_option("-s,--subject", options.subjects,
-                   "\"NAME module=PATH token=LABEL [pin=PIN] [VARIABLE=VALUE ...]\"; the others are compared with the "
-                   "first. The PIN is $P11HA_PIN unless given")
+      ->add_option(
+          "-s,--subject", options.subjects,
+          "\"NAME module=PATH token=LABEL [pin=PIN] [server=PID ...] [VARIABLE=VALUE ...]\"; the others are compared "
+          "with the first; the CPU time of the servers and of their children is told. The PIN is $P11HA_PIN unless "
+          "given")
       ->required();
   command->add_option("-w,--workload", options.workloads, "which (all)")->delimiter(',');
 }

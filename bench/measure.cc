@@ -6,6 +6,7 @@
 #include <latch>
 #include <thread>
 
+#include "bench/process_cpu.h"
 #include "cryptoki/return_codes.h"
 
 namespace p11ha::bench {
@@ -49,7 +50,7 @@ void loop(const Workload& workload, Lane& lane, const std::atomic<bool>& over, T
   } while (!over.load(std::memory_order_relaxed));
 }
 
-Sample runAll(const Workload& workload, std::vector<Lane>& lanes, std::chrono::milliseconds duration) {
+Sample runAll(const Workload& workload, std::vector<Lane>& lanes, const Task& task) {
   std::vector<Tally> tallies(lanes.size());
   std::atomic<bool> over{false};
   std::latch ready(static_cast<std::ptrdiff_t>(lanes.size()) + 1);
@@ -62,14 +63,16 @@ Sample runAll(const Workload& workload, std::vector<Lane>& lanes, std::chrono::m
     });
   }
   ready.arrive_and_wait();
+  const nanoseconds serverCpu = cpuTimeOf(task.servers);
   const nanoseconds cpu = cpuTime();
   const Clock::time_point begun = Clock::now();
-  std::this_thread::sleep_for(duration);
+  std::this_thread::sleep_for(task.duration);
   over.store(true, std::memory_order_relaxed);
   for (std::thread& thread : threads) thread.join();
   Sample sample;
   sample.wall = Clock::now() - begun;
   sample.cpu = cpuTime() - cpu;
+  sample.serverCpu = cpuTimeOf(task.servers) - serverCpu;
   for (const Tally& tally : tallies) {
     sample.latencies.add(tally.latencies);
     if (sample.errors == 0 && tally.errors != 0) sample.firstError = cryptoki::returnCodeName(tally.firstError);
@@ -88,6 +91,10 @@ double Sample::cpuMicroseconds() const {
   return std::chrono::duration<double, std::micro>(cpu).count() / static_cast<double>(latencies.count());
 }
 
+double Sample::serverCpuMicroseconds() const {
+  return std::chrono::duration<double, std::micro>(serverCpu).count() / static_cast<double>(latencies.count());
+}
+
 base::Result<Sample, std::string> measure(Token& token, const Task& task) {
   const Workload* const workload = findWorkload(task.workload);
   if (workload == nullptr) return base::Failure{"no workload \"" + task.workload + "\""};
@@ -97,7 +104,7 @@ base::Result<Sample, std::string> measure(Token& token, const Task& task) {
     if (!lane) return base::Failure{lane.error()};
     lanes.push_back(std::move(*lane));
   }
-  Sample sample = runAll(*workload, lanes, task.duration);
+  Sample sample = runAll(*workload, lanes, task);
   for (const Lane& lane : lanes) token.close(lane);
   return sample;
 }

@@ -36,12 +36,13 @@ std::vector<const Workload*> workloadsOf(const Results& results) {
 
 std::string comparisonTable(std::span<const Comparison> comparisons, Style style) {
   Table table({"workload", "subject", "threads", "calls/s", "ratio", "p50 us", "p99 us", "max us", "CPU us",
-               "CPU ratio", "errors", "first error"});
+               "server CPU us", "CPU ratio", "errors", "first error"});
   for (const Comparison& one : comparisons) {
     table.add({std::string(one.workload->name), one.subject, std::to_string(one.threads), number(one.callsPerSecond),
                number(one.ratio, 3), number(microseconds(one.latencies.quantile(0.5)), 1),
                number(microseconds(one.latencies.quantile(0.99)), 1), number(microseconds(one.latencies.max()), 1),
-               number(one.cpuMicroseconds, 2), number(one.cpuRatio, 3), std::to_string(one.errors), one.firstError});
+               number(one.cpuMicroseconds, 2), number(one.serverCpuMicroseconds, 2), number(one.cpuRatio, 3),
+               std::to_string(one.errors), one.firstError});
   }
   return table.format(style, 2);
 }
@@ -116,6 +117,7 @@ json toJson(std::span<const Comparison> comparisons) {
                    {"p99_us", microseconds(one.latencies.quantile(0.99))},
                    {"max_us", microseconds(one.latencies.max())},
                    {"cpu_us", one.cpuMicroseconds},
+                   {"server_cpu_us", one.serverCpuMicroseconds},
                    {"cpu_ratio", one.cpuRatio},
                    {"errors", one.errors},
                    {"first_error", one.firstError}});

@@ -1,5 +1,6 @@
 #include "bench/subject.h"
 
+#include <charconv>
 #include <cstdlib>
 #include <sstream>
 
@@ -23,6 +24,11 @@ base::Result<Subject, std::string> parseSubject(const std::string& text) {
       subject.token.label = std::move(value);
     } else if (key == "pin") {
       subject.token.pin = std::move(value);
+    } else if (key == "server") {
+      pid_t process = 0;
+      const auto [end, error] = std::from_chars(value.data(), value.data() + value.size(), process);
+      if (error != std::errc() || end != value.data() + value.size()) return wrong("\"" + value + "\" is no process");
+      subject.servers.push_back(process);
     } else if (key[0] >= 'A' && key[0] <= 'Z') {
       subject.environment[key] = std::move(value);
     } else {

@@ -11,23 +11,32 @@ using nlohmann::json;
 using std::chrono::nanoseconds;
 
 std::string encode(const Task& task) {
-  return json{{"workload", task.workload}, {"threads", task.threads}, {"milliseconds", task.duration.count()}}.dump();
+  return json{{"workload", task.workload},
+              {"threads", task.threads},
+              {"milliseconds", task.duration.count()},
+              {"servers", task.servers}}
+      .dump();
 }
 
 std::optional<Task> decodeTask(const std::string& line) {
   const json task = json::parse(line, nullptr, false);
   if (!task.is_object()) return std::nullopt;
   return Task{task.value("workload", ""), task.value("threads", 1U),
-              std::chrono::milliseconds(task.value("milliseconds", std::int64_t{0}))};
+              std::chrono::milliseconds(task.value("milliseconds", std::int64_t{0})),
+              task.value("servers", std::vector<pid_t>())};
 }
 
 std::string encode(const base::Result<Sample, std::string>& answer) {
   if (!answer) return json{{"wrong", answer.error()}}.dump();
   json buckets = json::array();
   for (const auto& [bucket, count] : answer->latencies.filled()) buckets.push_back({bucket, count});
-  return json{{"buckets", buckets},           {"max", answer->latencies.max().count()},
-              {"errors", answer->errors},     {"firstError", answer->firstError},
-              {"wall", answer->wall.count()}, {"cpu", answer->cpu.count()}}
+  return json{{"buckets", buckets},
+              {"max", answer->latencies.max().count()},
+              {"errors", answer->errors},
+              {"firstError", answer->firstError},
+              {"wall", answer->wall.count()},
+              {"cpu", answer->cpu.count()},
+              {"serverCpu", answer->serverCpu.count()}}
       .dump();
 }
 
@@ -45,6 +54,7 @@ base::Result<Sample, std::string> decodeAnswer(const std::string& line) {
   sample.firstError = answer.value("firstError", "");
   sample.wall = nanoseconds(answer.value("wall", std::int64_t{0}));
   sample.cpu = nanoseconds(answer.value("cpu", std::int64_t{0}));
+  sample.serverCpu = nanoseconds(answer.value("serverCpu", std::int64_t{0}));
   return sample;
 }
 

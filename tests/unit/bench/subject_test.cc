@@ -8,12 +8,15 @@ namespace p11ha::bench {
 namespace {
 
 TEST(ParseSubject, TakesModuleTokenPinAndEnvironment) {
-  const auto subject = parseSubject("group module=/lib/x.so token=demo pin=1=2 P11HA_CONF=/etc/a.conf X=");
+  const auto subject =
+      parseSubject("group module=/lib/x.so token=demo pin=1=2 server=12 server=13 P11HA_CONF=/etc/a.conf X=");
   ASSERT_TRUE(subject) << subject.error();
   EXPECT_EQ(subject->name, "group");
   EXPECT_EQ(subject->token.module, "/lib/x.so");
   EXPECT_EQ(subject->token.label, "demo");
   EXPECT_EQ(subject->token.pin, "1=2");
+  EXPECT_EQ(subject->servers, (std::vector<pid_t>{12, 13}));
+  EXPECT_FALSE(parseSubject("group module=m token=t server=x"));
   EXPECT_EQ(subject->environment, (std::map<std::string, std::string>{{"P11HA_CONF", "/etc/a.conf"}, {"X", ""}}));
 }
 

@@ -11,11 +11,12 @@ using std::chrono::milliseconds;
 using std::chrono::nanoseconds;
 
 TEST(Wire, CarriesTasks) {
-  const auto task = decodeTask(encode(Task{"random-32", 8, milliseconds(250)}));
+  const auto task = decodeTask(encode(Task{"random-32", 8, milliseconds(250), {7, 8}}));
   ASSERT_TRUE(task);
   EXPECT_EQ(task->workload, "random-32");
   EXPECT_EQ(task->threads, 8U);
   EXPECT_EQ(task->duration, milliseconds(250));
+  EXPECT_EQ(task->servers, (std::vector<pid_t>{7, 8}));
   EXPECT_FALSE(decodeTask("nonsense"));
   EXPECT_FALSE(decodeTask("[]"));
 }
@@ -27,6 +28,7 @@ TEST(Wire, CarriesSamples) {
   sent.firstError = "CKR_DEVICE_ERROR";
   sent.wall = milliseconds(100);
   sent.cpu = milliseconds(50);
+  sent.serverCpu = milliseconds(25);
   const auto arrived = decodeAnswer(encode(base::Result<Sample, std::string>(sent)));
   ASSERT_TRUE(arrived) << arrived.error();
   EXPECT_EQ(arrived->latencies.count(), 499U);
@@ -35,6 +37,7 @@ TEST(Wire, CarriesSamples) {
   EXPECT_EQ(arrived->firstError, "CKR_DEVICE_ERROR");
   EXPECT_DOUBLE_EQ(arrived->callsPerSecond(), 4990);
   EXPECT_DOUBLE_EQ(arrived->cpuMicroseconds(), 50000.0 / 499);
+  EXPECT_DOUBLE_EQ(arrived->serverCpuMicroseconds(), 25000.0 / 499);
 }
 
 TEST(Wire, CarriesWhatIsWrong) {
