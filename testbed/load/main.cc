@@ -20,12 +20,11 @@ using testbed::LoadTally;
 constexpr char kUsage[] =
     "usage: p11ha-load [--threads N] [--rest MS]\n"
     "\n"
-    "N threads (64), each of which rests MS (0) after each operation, work on the token of P11HA_MODULE, P11HA_LABEL "
-    "and P11HA_PIN, single- and "
-    "multi-part,\n"
-    "with keys that are imported for it, and check every output with OpenSSL. Prints `ready` once all have begun.\n"
-    "A line of standard input names what is being done to the members from now on, and is answered by `ok`; with its\n"
-    "end the program ends too, and prints for each of them a line\n"
+    "N threads (64), each of which rests MS (0) after each operation, work on the token of P11HA_MODULE, P11HA_LABEL\n"
+    "and P11HA_PIN, single- and multi-part, with keys that are imported for it, and check every output with OpenSSL.\n"
+    "Prints `ready` once all have begun. A line of standard input names what is being done to the members from now "
+    "on,\n"
+    "and is answered by `ok`; with its end the program ends too, and prints for each of them a line\n"
     "  NAME: N operations, F failed, W wrong, longest gap X ms\n"
     "The status is 0 if nothing failed and nothing was wrong.\n";
 

@@ -1,0 +1,175 @@
+#!/usr/bin/env bash
+# A load that checks itself, on remote members to which everything happens that can happen to one.
+set -euo pipefail
+
+usage() {
+  cat <<'TEXT'
+usage: faults.sh [--times N] [--threads N] [--rest MS] [--kinds LIST] [--remote N]
+
+Makes a cluster of N remote members (3), a fault proxy before each, and a p11ha-load on the group (64 threads, each
+resting 100 ms between its operations); then does each kind of fault N times (2), to one member after the other, and
+each time waits until the member is back. Prints what failed, what was wrong and the longest gap, by kind; the status is
+0 if nothing failed and nothing was wrong. The kinds (all of them):
+
+  kill     kill -9 of the daemon, and a new start      restart  the daemon is ended and started again
+  freeze   SIGSTOP until it is given up, SIGCONT       reset    all connections reset in the middle of a frame
+  corrupt  a byte of all connections inverted          stall    nothing passes until it is given up
+
+P11HA_BUILD names the build directory to use (build/release of this source tree).
+TEXT
+}
+
+failed() {
+  printf 'faults.sh: %s\n' "$1" >&2
+  exit 1
+}
+
+times=2
+threads=64
+rest=100
+remote=3
+kinds=kill,restart,freeze,reset,corrupt,stall
+while (($#)); do
+  case $1 in
+    --help | -h)
+      usage
+      exit 0
+      ;;
+    --times | --threads | --rest | --kinds | --remote)
+      if (($# < 2)); then
+        usage >&2
+        exit 2
+      fi
+      printf -v "${1#--}" %s "$2"
+      shift
+      ;;
+    *)
+      usage >&2
+      exit 2
+      ;;
+  esac
+  shift
+done
+
+source_dir=$(cd "$(dirname "${BASH_SOURCE[0]}")/../.." && pwd)
+build=${P11HA_BUILD:-$source_dir/build/release}
+export P11HA_BUILD=$build
+folder=$(mktemp -d "${TMPDIR:-/tmp}/p11ha-faults-XXXXXX")
+load=
+proxies=()
+cluster() { "$source_dir/testbed/cluster.sh" "$@"; }
+
+# shellcheck disable=SC2317 # called by the trap
+finish() {
+  local process
+  for process in $load "${proxies[@]}"; do kill "$process" 2>/dev/null || true; done
+  [[ ! -e $folder/cluster/cluster ]] || cluster down "$folder/cluster" >/dev/null || true
+  rm -rf -- "$folder"
+}
+trap finish EXIT
+
+# wait_for SECONDS COMMAND...: until it succeeds.
+wait_for() {
+  local until=$((SECONDS + $1))
+  shift
+  until "$@"; do
+    [[ -z $load ]] || kill -0 "$load" 2>/dev/null || failed "the load has ended"
+    ((SECONDS <= until)) || failed "gave up waiting for: $*"
+    read -r -t 0.02 <> <(:) || true
+  done
+}
+
+cluster up "$folder/cluster" --local 0 --remote "$remote"
+# shellcheck disable=SC1091
+source "$folder/cluster/env"
+conf=$folder/cluster/Chrystoki.conf
+
+# A proxy before each daemon, in the order of the servers.
+mapfile -t ports < <(sed -nE 's/^ *ServerPort[0-9]+ *= *([0-9]+) *;.*/\1/p' "$conf")
+((${#ports[@]} == remote)) || failed "$conf has ${#ports[@]} servers"
+for port in "${ports[@]}"; do
+  control=$folder/proxy${#proxies[@]}
+  "$build/bin/fault_proxy" --listen 127.0.0.1:0 --to "127.0.0.1:$port" --control "$control" >"$control.said" &
+  proxies+=("$!")
+  wait_for 10 test -s "$control.said"
+  before=$(cut -d: -f2 "$control.said")
+  sed -i -E "s/^( *ServerPort[0-9]+ *= *)$port( *;)/\\1new$before\\2/" "$conf"
+done
+sed -i -E 's/^( *ServerPort[0-9]+ *= *)new/\1/' "$conf"
+proxy() { "$build/bin/fault_proxy" ctl "$folder/proxy$(($1 - 1))" "${@:2}"; }
+
+mkfifo "$folder/kinds"
+"$build/bin/p11ha-load" --threads "$threads" --rest "$rest" <"$folder/kinds" >"$folder/said" &
+load=$!
+exec 9>"$folder/kinds"
+wait_for 60 grep -q '^ready' "$folder/said"
+
+# Lines of the HA log about a member.
+# shellcheck disable=SC2317 # also by way of wait_for
+dropped() { grep -c -- "has dropped member: $1" "$P11HA_LOG" || true; }
+# shellcheck disable=SC2317
+recovered() { grep -cE -- "recovery attempt [0-9]+ succeeded for member: $1" "$P11HA_LOG" || true; }
+# shellcheck disable=SC2317 # all by way of wait_for
+is_dropped() { (($(dropped "$1") > $2)); }
+# shellcheck disable=SC2317
+is_back() { (($(recovered "$1") >= $(dropped "$1"))); }
+# shellcheck disable=SC2317
+has_happened() { [[ $(proxy "$1" show) =~ ,\ $2\ ([0-9]+) ]] && ((BASH_REMATCH[1] > $3)); }
+so_far() {
+  [[ $(proxy "$1" show) =~ ,\ $2\ ([0-9]+) ]]
+  printf %s "${BASH_REMATCH[1]}"
+}
+
+# once KIND K: the fault, until the member is back.
+once() {
+  local kind=$1 k=$2 serial before
+  serial=$(awk -v k="$k" '$1 == k { print $3 }' "$folder/cluster/cluster")
+  before=$(dropped "$serial")
+  case $kind in
+    kill)
+      cluster kill "$folder/cluster" "$k"
+      wait_for 30 is_dropped "$serial" "$before"
+      cluster start "$folder/cluster" "$k"
+      ;;
+    restart)
+      cluster restart "$folder/cluster" "$k"
+      wait_for 30 is_dropped "$serial" "$before"
+      ;;
+    freeze)
+      cluster pause "$folder/cluster" "$k"
+      wait_for 30 is_dropped "$serial" "$before"
+      cluster resume "$folder/cluster" "$k"
+      ;;
+    stall)
+      proxy "$k" stall
+      wait_for 30 is_dropped "$serial" "$before"
+      proxy "$k" pass
+      ;;
+    reset)
+      before=$(so_far "$k" reset)
+      proxy "$k" reset to-client
+      wait_for 30 has_happened "$k" reset "$before"
+      ;;
+    corrupt)
+      before=$(so_far "$k" corrupted)
+      proxy "$k" corrupt to-client
+      wait_for 30 has_happened "$k" corrupted "$before"
+      read -r -t 0.3 <> <(:) || true # both ends have seen it
+      ;;
+    *) failed "\"$kind\" is no kind of fault" ;;
+  esac
+  wait_for 60 is_back "$serial"
+}
+
+for kind in ${kinds//,/ }; do
+  printf '%s\n' "$kind" >&9
+  for ((i = 0; i < times; i++)); do once "$kind" $((i % remote + 1)); done
+done
+printf 'nothing\n' >&9
+read -r -t 2 <> <(:) || true
+exec 9>&-
+status=0
+wait "$load" || status=$?
+load=
+grep ' operations, ' "$folder/said"
+exit "$status"
