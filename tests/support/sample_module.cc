@@ -212,7 +212,7 @@ void SampleModule::answerSized(void* data, CK_ULONG* length, std::size_t element
 
 void SampleModule::answerCounted(void* data, CK_ULONG capacity, CK_ULONG* count) {
   if (count == nullptr || rv_ != CKR_OK) return;
-  *count = random_.below(capacity + 1);
+  *count = random_.below(data == nullptr ? 500 : capacity + 1);
   if (data != nullptr) write(data, *count * sizeof(CK_OBJECT_HANDLE));
 }
 
