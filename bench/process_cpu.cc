@@ -1,5 +1,6 @@
 #include "bench/process_cpu.h"
 
+#include <cstdlib>
 #include <ctime>
 #include <filesystem>
 #include <fstream>
@@ -24,7 +25,7 @@ std::map<pid_t, pid_t> parents() {
     std::getline(file, line);
     const std::size_t end = line.rfind(") ");
     if (end == std::string::npos || end + 4 >= line.size()) continue;
-    all[std::stoi(name)] = std::atoi(line.c_str() + end + 4);
+    all[std::stoi(name)] = static_cast<pid_t>(std::strtol(line.c_str() + end + 4, nullptr, 10));
   }
   return all;
 }

@@ -13,9 +13,10 @@ namespace p11ha::testbed {
 namespace asio = boost::asio;
 using asio::awaitable;
 using tcp = asio::ip::tcp;
-using Kind = Fault::Kind;
 
 namespace {
+
+using Kind = Fault::Kind;
 
 constexpr auto kAnswer = asio::as_tuple(asio::use_awaitable);
 constexpr std::size_t kChunk = 64UL << 10;

@@ -41,7 +41,7 @@ Bytes expectedCbc(const Bytes& key, const Bytes& iv, const Bytes& data) {
   EVP_EncryptInit_ex(context.get(), EVP_aes_256_cbc(), nullptr, key.data(), iv.data());
   EVP_EncryptUpdate(context.get(), out.data(), &body, data.data(), sizeOf(data));
   EVP_EncryptFinal_ex(context.get(), out.data() + body, &rest);
-  out.resize(static_cast<std::size_t>(body + rest));
+  out.resize(static_cast<std::size_t>(body) + static_cast<std::size_t>(rest));
   return out;
 }
 
