@@ -1,4 +1,7 @@
-// Makes the corpora of the codec's fuzz targets: every function and every parameter structure, called and answered.
+// Makes the corpora of the transport's fuzz targets: every function and every parameter structure, called and answered;
+// each control frame; what OpenSSL says first.
+#include <openssl/ssl.h>
+
 #include <cstdio>
 #include <filesystem>
 #include <fstream>
@@ -8,6 +11,8 @@
 #include "tests/support/sample_module.h"
 #include "transport/codec/answer.h"
 #include "transport/codec/request.h"
+#include "transport/wire/client_hello.h"
+#include "transport/wire/greeting.h"
 
 namespace {
 
@@ -20,10 +25,48 @@ using p11ha::tests::SampleParameter;
 
 class Corpora {
  public:
-  explicit Corpora(const fs::path& where)
-      : requests_(where / "transport_request"), answers_(where / "transport_answer") {
-    fs::create_directories(requests_);
-    fs::create_directories(answers_);
+  explicit Corpora(fs::path where)
+      : where_(std::move(where)), requests_(where_ / "transport_request"), answers_(where_ / "transport_answer") {
+    for (const char* target : {"request", "answer", "frame", "hello"}) {
+      fs::create_directories(where_ / (std::string("transport_") + target));
+    }
+  }
+
+  /// Each alone, and all in a row.
+  void addFrames() {
+    Buffer all;
+    const auto addFrame = [&](const char* name, auto put) {
+      Buffer one;
+      put(one);
+      all.putBytes(one.data(), one.size());
+      write(where_ / "transport_frame" / name, one);
+    };
+    addFrame("greeting_request", [](Buffer& to) { putGreetingRequest(to, {1, "0123456789abcdef", "an application"}); });
+    addFrame("greeting", [](Buffer& to) {
+      putGreeting(to, {1, {7}, {{"0123", "one", PartitionState::Active, Authentication::Ped}, {}}, {}, 64, 500});
+    });
+    addFrame("goodbye", [](Buffer& to) { putGoodbye(to, {Farewell::Limit, "too many"}); });
+    addFrame("state", [](Buffer& to) { putStateChange(to, {"0123", PartitionState::Revoked}); });
+    addFrame("heartbeat", [](Buffer& to) { putHeartbeat(to, std::vector<std::uint32_t>{1, 2, 300}); });
+    addFrame("cancel", [](Buffer& to) { putCancel(to, 12); });
+    write(where_ / "transport_frame" / "all", all);
+  }
+
+  void addHello(const char* name, int version, const std::vector<std::uint8_t>& alpn) {
+    SSL_CTX* const context = SSL_CTX_new(TLS_client_method());
+    SSL_CTX_set_max_proto_version(context, version);
+    if (!alpn.empty()) SSL_CTX_set_alpn_protos(context, alpn.data(), static_cast<unsigned>(alpn.size()));
+    SSL* const connection = SSL_new(context);
+    BIO* const out = BIO_new(BIO_s_mem());
+    SSL_set_bio(connection, BIO_new(BIO_s_mem()), out);
+    SSL_connect(connection);
+    char* bytes = nullptr;
+    const long size = BIO_get_mem_data(out, &bytes);
+    Buffer said;
+    said.putBytes(bytes, static_cast<std::size_t>(size));
+    write(where_ / "transport_hello" / name, said);
+    SSL_free(connection);
+    SSL_CTX_free(context);
   }
 
   /// `seed`: of the call, where the answer's target can make it again.
@@ -48,6 +91,7 @@ class Corpora {
         .write(reinterpret_cast<const char*>(bytes.data()), static_cast<std::streamsize>(bytes.size()));
   }
 
+  const fs::path where_;
   const fs::path requests_;
   const fs::path answers_;
   Arena arena_{arenaBound({})};
@@ -75,5 +119,11 @@ int main(int argc, char** argv) {
     const Fn fn = parameter.message ? Fn::EncryptMessage : Fn::DigestInit;
     corpora.add(std::string(p11ha::cryptoki::mechanismName(parameter.type)), SampleCall(fn, 0, parameter), nullptr);
   }
+  corpora.addFrames();
+  corpora.addHello("good", TLS1_3_VERSION, alpnOf({{1, 2, 3}, "0123456789abcdef"}));
+  corpora.addHello("list", TLS1_3_VERSION, alpnOf({{1, 2, 3}, ""}));
+  corpora.addHello("old", TLS1_2_VERSION, alpnOf({{1, 2, 3}, "0123"}));
+  corpora.addHello("other", TLS1_3_VERSION, {2, 'h', '2'});
+  corpora.addHello("plain", TLS1_3_VERSION, {});
   return 0;
 }
