@@ -159,6 +159,11 @@ Proof Catalog::proveOn(const ObjectPtr& object, GroupMember& member, std::uint32
         wants.boolean(CKA_ALWAYS_AUTHENTICATE).value_or(false) && credentials && credentials->userType == CKU_USER;
     return provePrivateKey(identity, {member, control.handle(), claimed}, authenticate ? &*credentials : nullptr);
   }
+  if (const auto witness = object->witness()) {
+    ControlSession::Use control(member.control);
+    if (control.open(*member.token, epoch).rv != CKR_OK) return Proof::Unreachable;
+    return proveSecretKey(*witness, {member, control.handle(), claimed});
+  }
   GroupMember* reference = nullptr;
   std::uint32_t referenceEpoch = 0;
   for (GroupMember& other : group_.each(group_.callable() & object->usable() & ~bit(member.index))) {
@@ -168,7 +173,7 @@ Proof Catalog::proveOn(const ObjectPtr& object, GroupMember& member, std::uint32
       referenceEpoch = otherEpoch;
     }
   }
-  if (reference == nullptr) return Proof::Unreachable;
+  if (reference == nullptr) return object->heldBefore(member.index) ? Proof::Impossible : Proof::Unreachable;
   // Two control sessions at once are always taken in the order of the list.
   const bool memberFirst = member.index < reference->index;
   ControlSession::Use first((memberFirst ? member : *reference).control);
@@ -184,7 +189,9 @@ Proof Catalog::proveOn(const ObjectPtr& object, GroupMember& member, std::uint32
 
 CK_OBJECT_HANDLE Catalog::prove(const ObjectPtr& object, GroupMember& member, std::uint32_t epoch) {
   const CK_OBJECT_HANDLE claimed = object->at(member.index, epoch);
-  switch (proveOn(object, member, epoch)) {
+  Proof proof = proveOn(object, member, epoch);
+  if (proof == Proof::Impossible && object->heldBefore(member.index)) proof = Proof::Same;
+  switch (proof) {
     case Proof::Same:
       group_.objects.bind(object, member.index, epoch, claimed, Holding::Held);
       return claimed;
@@ -197,6 +204,20 @@ CK_OBJECT_HANDLE Catalog::prove(const ObjectPtr& object, GroupMember& member, st
       break;
   }
   return CK_INVALID_HANDLE;
+}
+
+void Catalog::beforeHandingOut(const ObjectPtr& object) {
+  if (!object->wantsWitness()) return;
+  for (GroupMember& member : group_.each(group_.callable() & object->usable())) {
+    const std::uint32_t epoch = member.epoch.load(std::memory_order_acquire);
+    if (object->holding(member.index, epoch) != Holding::Held) continue;
+    ControlSession::Use control(member.control);
+    if (control.open(*member.token, epoch).rv != CKR_OK) continue;
+    if (auto witness = bearWitness({member, control.handle(), object->at(member.index, epoch)})) {
+      object->setWitness(std::move(*witness));
+      return;
+    }
+  }
 }
 
 bool Catalog::knows(GroupMember& member, std::uint32_t epoch, CK_OBJECT_HANDLE handle) {

@@ -22,7 +22,8 @@ class Catalog {
   cryptoki::Outcome takeStock(GroupMember& member, std::uint32_t epoch);
 
   /// The object's handle on that member, or CK_INVALID_HANDLE if it is not there. A claim is proved first, once; one
-  /// that fails is dropped.
+  /// that fails is dropped. A key that nothing can prove is taken for the same only where it was before: the token is,
+  /// and all that it says of the key.
   CK_OBJECT_HANDLE handleOn(const ObjectPtr& object, GroupMember& member, std::uint32_t epoch);
 
   /// The object that a call of ours has just made on a member: a new one, unless somebody's refresh was there first.
@@ -32,6 +33,10 @@ class Catalog {
   /// The same object, made by us on a further member. False if it has been destroyed meanwhile: the copy must go.
   bool madeAlso(const ObjectPtr& object, GroupMember& member, std::uint32_t epoch, CK_OBJECT_HANDLE handle)
       P11HA_EXCLUDES(installing_);
+
+  /// Before the application learns the object's handle: sees to it that a key is known again even if all members are
+  /// lost at once.
+  void beforeHandingOut(const ObjectPtr& object);
 
   /// After the member said that the handle means nothing to it: looks for the object once more.
   void resolveAgain(const ObjectPtr& object, GroupMember& member, std::uint32_t epoch);

@@ -31,9 +31,17 @@ CK_RV Failover::run(Session& session, Request& request, const Try& first) {
   return CKR_OK;
 }
 
-// As often as it takes, beginning with what the first try met.
-CK_RV Failover::persist(Session& session, Request& request, Try first) {
+CK_RV Failover::persist(Session& session, Request& request, const Try& first) {
   Tries tries{cryptoki::function(request.call.fn)};
+  const CK_RV rv = tryAll(session, request, tries, first);
+  if (rv == CKR_OK) loseSuspects(session, tries);
+  // As the last word it tells nothing: not what the members hold of the operation either.
+  if (cryptoki::classify(rv) == cryptoki::RvClass::Suspect) acquitSuspects(session, request, tries);
+  return rv;
+}
+
+// As often as it takes, beginning with what the first try met.
+CK_RV Failover::tryAll(Session& session, Request& request, Tries& tries, Try first) {
   for (;;) {
     GroupMember* const member = first.member != nullptr ? first.member : choose(session, request, tries);
     if (member == nullptr) return exhausted(request, tries);
@@ -44,10 +52,7 @@ CK_RV Failover::persist(Session& session, Request& request, Try first) {
     first = {};
     request.answeredBy = member->index;
     request.answeredUnder = tries.epoch;
-    if (outcome.rv == CKR_OK && tries.reached && !tries.diverged) {
-      loseSuspects(session, tries);
-      return CKR_OK;
-    }
+    if (outcome.rv == CKR_OK && tries.reached && !tries.diverged) return CKR_OK;
 
     Judgement judgement = judgeTry(*member, session, request, tries, outcome);
     if (judgement.loss != Loss::None) {
@@ -61,6 +66,8 @@ CK_RV Failover::persist(Session& session, Request& request, Try first) {
     }
     switch (judgement.next) {
       case Next::Answer:
+        if (cryptoki::classify(outcome.rv) == cryptoki::RvClass::Suspect)
+          tries.suspects.push_back({member, tries.epoch, outcome.rv});
         return outcome.rv;
       case Next::Rebind:
         tries.rebound = true;
@@ -83,8 +90,8 @@ CK_RV Failover::persist(Session& session, Request& request, Try first) {
         break;
       case Next::AskAnother:
         tries.tried |= bit(member->index);
-        if (choose(session, request, tries) == nullptr) return outcome.rv;
         tries.suspects.push_back({member, tries.epoch, outcome.rv});
+        if (choose(session, request, tries) == nullptr) return outcome.rv;
         tries.rebound = tries.resolved = tries.loggedInAgain = false;
         break;
       case Next::Poisoned:
@@ -103,6 +110,16 @@ void Failover::loseSuspects(Session& session, const Tries& tries) {
   for (const Tries::Suspect& suspect : tries.suspects) {
     discardSession(session, *suspect.member);
     group_.lose(*suspect.member, suspect.epoch, Loss::Dropped, suspect.rv);
+  }
+}
+
+// Nobody convicts them. Neither a later part nor another Init must meet what they may have left of the operation.
+void Failover::acquitSuspects(Session& session, const Request& request, const Tries& tries) {
+  const bool begins = tries.row.effect.kind == cryptoki::EffectKind::Begin;
+  if (tries.suspects.empty() || (request.operations[0] == nullptr && !begins)) return;
+  endOperations(request);
+  for (const Tries::Suspect& suspect : tries.suspects) {
+    if (session.allRestorableOn(suspect.member->index)) abandonSession(session, *suspect.member);
   }
 }
 
@@ -225,7 +242,7 @@ Judgement Failover::judgeTry(GroupMember& member, Session& session, const Reques
   if (tries.absent) return {Next::NextMember, Loss::None};
   if (tries.diverged) {
     // The operation there is not the application's.
-    if (tries.reached) closeSession(session, member);
+    if (tries.reached) abandonSession(session, member);
     return {Next::OperationOver, Loss::None};
   }
   Situation situation;

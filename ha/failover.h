@@ -80,7 +80,8 @@ class Failover : public MemberCalls {
  private:
   struct Tries;
 
-  CK_RV persist(Session& session, Request& request, Try first) P11HA_REQUIRES(session.mutex);
+  CK_RV persist(Session& session, Request& request, const Try& first) P11HA_REQUIRES(session.mutex);
+  CK_RV tryAll(Session& session, Request& request, Tries& tries, Try first) P11HA_REQUIRES(session.mutex);
   GroupMember* leastBusy(Session& session, cryptoki::Op op, MemberMask candidates) const P11HA_REQUIRES(session.mutex);
 
   GroupMember* choose(Session& session, const Request& request, const Tries& tries) const P11HA_REQUIRES(session.mutex);
@@ -89,6 +90,7 @@ class Failover : public MemberCalls {
   Judgement judgeTry(GroupMember& member, Session& session, const Request& request, Tries& tries,
                      const cryptoki::Outcome& outcome) P11HA_REQUIRES(session.mutex);
   void loseSuspects(Session& session, const Tries& tries) P11HA_REQUIRES(session.mutex);
+  void acquitSuspects(Session& session, const Request& request, const Tries& tries) P11HA_REQUIRES(session.mutex);
   static void endOperations(const Request& request);
   static CK_RV exhausted(Request& request, const Tries& tries);
 

@@ -20,6 +20,7 @@
 #include "ha/member_sessions.h"
 #include "ha/object_table.h"
 #include "ha/policy.h"
+#include "ha/watched_token.h"
 #include "halog/sink.h"
 
 namespace p11ha::ha {
@@ -27,15 +28,18 @@ namespace p11ha::ha {
 /// One member of a group at run time. Owned by the Group, at one address as long as it lives.
 struct alignas(64) GroupMember {
   GroupMember(unsigned memberIndex, std::shared_ptr<cryptoki::Member> memberToken, bool isStandby)
-      : index(memberIndex), standby(isStandby), token(std::move(memberToken)), serial(token->serial()) {}
+      : index(memberIndex),
+        standby(isStandby),
+        token(std::make_unique<WatchedToken>(std::move(memberToken), epoch)),
+        serial(token->serial()) {}
 
   const unsigned index;
   const bool standby;
-  const std::shared_ptr<cryptoki::Member> token;
-  const std::string serial;
-
   /// Written by Management. What was opened, bound or learnt under another epoch is void.
   std::atomic<std::uint32_t> epoch{1};
+  const std::unique_ptr<WatchedToken> token;
+  const std::string serial;
+
   /// The epoch under which a call found it gone: calls avoid it from then on, and Management will follow.
   std::atomic<std::uint32_t> suspect{0};
   /// The login of the group (LoginState::generation) that it has been told of.

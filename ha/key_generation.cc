@@ -247,7 +247,7 @@ CK_RV KeyGeneration::makeLasting(Session& session, Making& making) {
           keys_.unsynced(*holder.member, objects[i], holder.failure);
         continue;
       }
-      catalog_.madeAlso(objects[i], *holder.member, holder.epoch, holder.made[i]);
+      keys_.madeAlso(session, objects[i], *holder.member, holder.epoch, holder.made[i]);
     }
     if (!making.parts[i].obstacle.empty()) keys_.logUnreplicated(objects[i], making.parts[i].obstacle);
   }

@@ -45,8 +45,18 @@ ObjectPtr KeyManagement::note(Session& session, GroupMember& member, std::uint32
   const bool sessionObject = identity.objectClass != CK_UNAVAILABLE_INFORMATION && !identity.token;
   const CK_SESSION_HANDLE owner = sessionObject ? session.handle.load(std::memory_order_relaxed) : CK_INVALID_HANDLE;
   ObjectPtr object = catalog_.made(member, epoch, handle, owner, std::move(identity));
-  if (sessionObject) session.objects.push_back(object);
+  if (sessionObject) {
+    session.objects.push_back(object);
+    session.members[member.index].hasObjects = true;
+  }
+  catalog_.beforeHandingOut(object);
   return object;
+}
+
+void KeyManagement::madeAlso(Session& session, const ObjectPtr& object, GroupMember& member, std::uint32_t epoch,
+                             CK_OBJECT_HANDLE handle) {
+  if (object->isSessionObject()) session.members[member.index].hasObjects = true;
+  catalog_.madeAlso(object, member, epoch, handle);
 }
 
 void KeyManagement::unsynced(GroupMember& member, const ObjectPtr& object, const Outcome& outcome) {
@@ -82,7 +92,7 @@ CK_RV KeyManagement::create(Session& session, const Call& call) {
     made = CK_INVALID_HANDLE;
     const Outcome outcome = failover_.callOn(member, epoch, session, *there);
     if (outcome.rv == CKR_OK) {
-      catalog_.madeAlso(object, member, epoch, made);
+      madeAlso(session, object, member, epoch, made);
     } else if (!isLoss(outcome)) {
       object->markAbsent(member.index, epoch);
       unsynced(member, object, outcome);
@@ -130,7 +140,7 @@ void KeyManagement::cloneTo(GroupMember& member, Session& session, const ObjectP
                                      {member, epoch, !object->isSessionObject(), session.members[member.index].handle});
   switch (copied.result) {
     case Copied::Result::Done:
-      catalog_.madeAlso(object, member, epoch, copied.handle);
+      madeAlso(session, object, member, epoch, copied.handle);
       break;
     case Copied::Result::Refused:
       object->markAbsent(member.index, epoch);

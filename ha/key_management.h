@@ -23,6 +23,9 @@ class KeyManagement {
   /// The object that a call made on a member, known from now on to the application's session.
   ObjectPtr note(Session& session, GroupMember& member, std::uint32_t epoch, CK_OBJECT_HANDLE handle)
       P11HA_REQUIRES(session.mutex);
+  /// The same object, made in the session's own session on a further member.
+  void madeAlso(Session& session, const ObjectPtr& object, GroupMember& member, std::uint32_t epoch,
+                CK_OBJECT_HANDLE handle) P11HA_REQUIRES(session.mutex);
   /// Clones a new object to a member, and logs it where that cannot be.
   void cloneTo(GroupMember& member, Session& session, const ObjectPtr& object, GroupMember& source,
                std::uint32_t sourceEpoch) P11HA_REQUIRES(session.mutex);

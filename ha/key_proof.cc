@@ -49,20 +49,42 @@ Produced oneShot(const KeyOn& on, CK_MECHANISM_TYPE type, std::span<CK_BYTE> inp
   return {std::move(output), false};
 }
 
-Produced digestOf(const KeyOn& on, std::span<CK_BYTE> salt) {
-  CK_MECHANISM mechanism{CKM_SHA256, nullptr, 0};
+Produced digestOf(const KeyOn& on, CK_MECHANISM_TYPE type, std::span<CK_BYTE> salt) {
+  CK_MECHANISM mechanism{type, nullptr, 0};
   Outcome outcome = run(on, makeCall<Fn::DigestInit>(on.session, &mechanism));
   if (outcome.rv != CKR_OK) return {std::nullopt, isLoss(outcome)};
   outcome = run(on, makeCall<Fn::DigestUpdate>(on.session, salt.data(), salt.size()));
   if (outcome.rv == CKR_OK) outcome = run(on, makeCall<Fn::DigestKey>(on.session, on.key));
-  SecureBytes digest(32);
+  SecureBytes digest(64);
   CK_ULONG length = digest.size();
   // Also where a step failed: the session must be left without an operation.
   const Outcome ended = run(on, makeCall<Fn::DigestFinal>(on.session, digest.data(), &length));
   if (outcome.rv == CKR_OK) outcome = ended;
-  if (outcome.rv != CKR_OK) return {std::nullopt, isLoss(outcome)};
+  if (outcome.rv != CKR_OK || length > digest.size()) return {std::nullopt, isLoss(outcome)};
+  digest.resize(length);
   return {std::move(digest), false};
 }
+
+// One way to make a secret key show that it is another: what it makes of the same bytes.
+struct Way {
+  Produced (*go)(const KeyOn& on, CK_MECHANISM_TYPE type, std::span<CK_BYTE> salt);
+  CK_MECHANISM_TYPE type;
+};
+
+Produced macOf(const KeyOn& on, CK_MECHANISM_TYPE type, std::span<CK_BYTE> salt) {
+  return oneShot<Fn::SignInit, Fn::Sign>(on, type, salt, nullptr);
+}
+
+Produced ciphertextOf(const KeyOn& on, CK_MECHANISM_TYPE type, std::span<CK_BYTE> salt) {
+  return oneShot<Fn::EncryptInit, Fn::Encrypt>(on, type, salt, nullptr);
+}
+
+constexpr std::array<Way, 6> kWays{{{digestOf, CKM_SHA256},
+                                    {macOf, CKM_SHA256_HMAC},
+                                    {macOf, CKM_AES_CMAC},
+                                    {macOf, CKM_DES3_CMAC},
+                                    {ciphertextOf, CKM_AES_ECB},
+                                    {ciphertextOf, CKM_DES3_ECB}}};
 
 Proof compare(const Produced& a, const Produced& b) {
   if (a.unreachable || b.unreachable) return Proof::Unreachable;
@@ -196,18 +218,33 @@ Proof verify(const KeyOn& on, CK_OBJECT_HANDLE publicKey, CK_MECHANISM_TYPE type
 Proof proveSecretKey(const KeyOn& reference, const KeyOn& candidate) {
   auto salt = randomBytes(reference);
   if (!salt) return Proof::Unreachable;
-  Proof proof = compare(digestOf(reference, *salt), digestOf(candidate, *salt));
-  for (const CK_MECHANISM_TYPE type : {CKM_SHA256_HMAC, CKM_AES_CMAC, CKM_DES3_CMAC}) {
+  for (const Way& way : kWays) {
+    const Proof proof = compare(way.go(reference, way.type, *salt), way.go(candidate, way.type, *salt));
     if (proof != Proof::Impossible) return proof;
-    proof = compare(oneShot<Fn::SignInit, Fn::Sign>(reference, type, *salt, nullptr),
-                    oneShot<Fn::SignInit, Fn::Sign>(candidate, type, *salt, nullptr));
   }
-  for (const CK_MECHANISM_TYPE type : {CKM_AES_ECB, CKM_DES3_ECB}) {
-    if (proof != Proof::Impossible) return proof;
-    proof = compare(oneShot<Fn::EncryptInit, Fn::Encrypt>(reference, type, *salt, nullptr),
-                    oneShot<Fn::EncryptInit, Fn::Encrypt>(candidate, type, *salt, nullptr));
+  return Proof::Impossible;
+}
+
+Proof proveSecretKey(const Witness& reference, const KeyOn& candidate) {
+  std::array<CK_BYTE, 32> salt = reference.salt;
+  const Way& way = kWays[reference.way];
+  return compare({reference.answer, false}, way.go(candidate, way.type, salt));
+}
+
+std::optional<Witness> bearWitness(const KeyOn& key) {
+  Witness witness;
+  auto salt = randomBytes(key);
+  if (!salt) return std::nullopt;
+  for (witness.salt = *salt; witness.way < kWays.size(); ++witness.way) {
+    const Way& way = kWays[witness.way];
+    Produced answer = way.go(key, way.type, *salt);
+    if (answer.unreachable) return std::nullopt;
+    if (answer.bytes) {
+      witness.answer = std::move(*answer.bytes);
+      break;
+    }
   }
-  return proof;
+  return witness;
 }
 
 Proof provePrivateKey(const Identity& identity, const KeyOn& candidate, const Credentials* credentials) {

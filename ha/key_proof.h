@@ -1,7 +1,10 @@
 // Are two keys on two members the same key? Proved by using them ("Identity" in CLONING.md).
 #pragma once
 
+#include <optional>
+
 #include "ha/group.h"
+#include "ha/witness.h"
 
 namespace p11ha::ha {
 
@@ -28,5 +31,12 @@ Proof provePrivateKey(const Identity& identity, const KeyOn& candidate, const Cr
 /// Are these two secret keys equal? Both are digested behind a random salt, else must give the same MAC or the same
 /// ciphertext.
 Proof proveSecretKey(const KeyOn& reference, const KeyOn& candidate);
+
+/// The same, where what the reference once gave is all there is of it.
+Proof proveSecretKey(const Witness& reference, const KeyOn& candidate);
+
+/// What the key gives to be known by. Its answer is empty if there is no way to use it so; nothing: the member did not
+/// answer.
+std::optional<Witness> bearWitness(const KeyOn& key);
 
 }  // namespace p11ha::ha

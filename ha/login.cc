@@ -137,22 +137,30 @@ CK_RV Login::logoutLocked() {
 }
 
 // The same change on the primary, whose refusal is the answer, then on the others; what one of those refuses is undone.
-CK_RV Login::onAll(const Call& call, const std::function<void(GroupMember&, std::uint32_t)>& undo) {
-  std::vector<std::pair<GroupMember*, std::uint32_t>> done;
-  for (MemberMask left = group_.view().synced; left != 0; left &= left - 1) {
-    GroupMember& member = group_.member(static_cast<unsigned>(std::countr_zero(left)));
-    const std::uint32_t epoch = member.epoch.load(std::memory_order_acquire);
-    const Outcome outcome = callOn(member, epoch, call);
-    if (outcome.rv == CKR_OK) {
-      done.emplace_back(&member, epoch);
-    } else if (isLoss(outcome)) {
-      group_.lose(member, epoch, Loss::Dropped, outcome.rv);
-    } else {
-      for (const auto& [changed, under] : done) undo(*changed, under);
-      return outcome.rv;
-    }
+CK_RV Login::onAll(const Call& call, const std::function<bool(GroupMember&, std::uint32_t)>& undo) {
+  const std::string function(cryptoki::function(call.fn).name);
+  for (const auto& member : group_.members) {
+    if ((group_.view().synced & bit(member->index)) != 0 && !member->isSuspect()) continue;
+    group_.log(halog::PinNotChanged{function, member->serial});
+    return CKR_DEVICE_ERROR;
   }
-  return done.empty() ? CKR_DEVICE_ERROR : CKR_OK;
+  std::vector<std::pair<GroupMember*, std::uint32_t>> done;
+  for (const auto& member : group_.members) {
+    const std::uint32_t epoch = member->epoch.load(std::memory_order_acquire);
+    const Outcome outcome = callOn(*member, epoch, call);
+    if (outcome.rv == CKR_OK) {
+      done.emplace_back(member.get(), epoch);
+      continue;
+    }
+    for (const auto& [changed, under] : done) {
+      if (!undo(*changed, under)) group_.log(halog::PinUncertain{function, changed->serial});
+    }
+    if (!isLoss(outcome)) return outcome.rv;
+    if (outcome.fate == cryptoki::Fate::Unknown) group_.log(halog::PinUncertain{function, member->serial});
+    group_.lose(*member, epoch, Loss::Dropped, outcome.rv);
+    return CKR_DEVICE_ERROR;
+  }
+  return CKR_OK;
 }
 
 CK_RV Login::setPin(const Call& call) {
@@ -162,7 +170,8 @@ CK_RV Login::setPin(const Call& call) {
   back.words[2] = call.words[4];
   back.words[3] = call.words[1];
   back.words[4] = call.words[2];
-  const CK_RV rv = onAll(call, [&](GroupMember& member, std::uint32_t epoch) { callOn(member, epoch, back); });
+  const CK_RV rv =
+      onAll(call, [&](GroupMember& member, std::uint32_t epoch) { return callOn(member, epoch, back).rv == CKR_OK; });
   // The cached PIN serves members that come back later.
   if (rv == CKR_OK) group_.login.pinChanged(call.get<const CK_UTF8CHAR*>(3), call.get<CK_ULONG>(4));
   return rv;
@@ -171,7 +180,7 @@ CK_RV Login::setPin(const Call& call) {
 CK_RV Login::initPin(const Call& call) {
   base::Lock turn(turn_);
   // There is no way back: the user's old PIN is not known to anyone.
-  return onAll(call, [](GroupMember&, std::uint32_t) {});
+  return onAll(call, [](GroupMember&, std::uint32_t) { return false; });
 }
 
 }  // namespace p11ha::ha

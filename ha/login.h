@@ -19,6 +19,8 @@ class Login {
   /// (CKR_USER_ALREADY_LOGGED_IN): it vouches for none as long as another member can.
   CK_RV login(const cryptoki::Call& call) P11HA_EXCLUDES(turn_);
   CK_RV logout() P11HA_EXCLUDES(turn_);
+  /// C_SetPIN and C_InitPIN: all members of the group, or none. CKR_DEVICE_ERROR where one is down, which would come
+  /// back with its old PIN.
   CK_RV setPin(const cryptoki::Call& call) P11HA_EXCLUDES(turn_);
   CK_RV initPin(const cryptoki::Call& call) P11HA_EXCLUDES(turn_);
 
@@ -28,7 +30,7 @@ class Login {
   cryptoki::Outcome callOn(GroupMember& member, std::uint32_t epoch, cryptoki::Call call);
   CK_RV onPrimary(const cryptoki::Call& call, CK_RV otherwise);
   static void closeReadOnly(GroupMember& member);
-  CK_RV onAll(const cryptoki::Call& call, const std::function<void(GroupMember&, std::uint32_t)>& undo);
+  CK_RV onAll(const cryptoki::Call& call, const std::function<bool(GroupMember&, std::uint32_t)>& undo);
   CK_RV logoutLocked() P11HA_REQUIRES(turn_);
 
   Group& group_;

@@ -162,16 +162,26 @@ void Management::watch() {
     const std::int64_t since = running.since.load(std::memory_order_acquire);
     if (since == 0 || session.owner.load(std::memory_order_acquire) != &owner_) return;
     const auto [epoch, index, fn] = running.what.load(std::memory_order_relaxed);
-    const auto deadline = isKeyGeneration(fn) ? group_.policy.keyGenerationDeadline : group_.policy.callDeadline;
-    if (present - since <= deadline.count()) return;
-    GroupMember& member = group_.member(index);
-    if (member.epoch.load(std::memory_order_acquire) != epoch || member.isSuspect()) return;
-    group_.log(halog::MemberHung{member.serial, std::string(cryptoki::function(fn).name),
-                                 static_cast<std::uint64_t>(deadline.count())});
-    group_.lose(member, epoch, Loss::Dropped, CKR_DEVICE_ERROR);
+    check(group_.member(index), epoch, fn, present - since);
   });
+  for (GroupMember& member : group_.each(group_.view().synced)) {
+    member.token->visit([&](WatchedToken::Running& running) {
+      if (running.since == 0) running.since = present;
+      check(member, running.epoch, running.fn, present - running.since);
+    });
+  }
   const auto pause = std::max(group_.policy.callDeadline / kLooksPerDeadline, std::chrono::milliseconds(10));
   scheduler_.at(now + pause, [this] { watch(); });
+}
+
+// A call on that member has run for so many milliseconds.
+void Management::check(GroupMember& member, std::uint32_t epoch, cryptoki::Fn fn, std::int64_t running) {
+  const auto deadline = isKeyGeneration(fn) ? group_.policy.keyGenerationDeadline : group_.policy.callDeadline;
+  if (running <= deadline.count()) return;
+  if (member.epoch.load(std::memory_order_acquire) != epoch || member.isSuspect()) return;
+  group_.log(halog::MemberHung{member.serial, std::string(cryptoki::function(fn).name),
+                               static_cast<std::uint64_t>(deadline.count())});
+  group_.lose(member, epoch, Loss::Dropped, CKR_DEVICE_ERROR);
 }
 
 }  // namespace p11ha::ha

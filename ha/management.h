@@ -43,6 +43,7 @@ class Management {
   void settle(unsigned member, std::uint32_t epoch);
   void work(unsigned member, const MemberEvent& failed, const base::Task& task);
   void watch();
+  void check(GroupMember& member, std::uint32_t epoch, cryptoki::Fn fn, std::int64_t running);
 
   Group& group_;
   Recovery& recovery_;

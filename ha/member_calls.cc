@@ -59,10 +59,17 @@ void MemberCalls::discardSession(Session& session, GroupMember& member) {
   session.displace(member.index);
 }
 
-void MemberCalls::closeSession(Session& session, GroupMember& member) {
+void MemberCalls::abandonSession(Session& session, GroupMember& member) {
   MemberSession& own = session.members[member.index];
   if (own.handle == CK_INVALID_HANDLE) return;
-  member.token->execute(makeCall<Fn::CloseSession>(std::exchange(own, {}).handle));
+  const MemberSession left = std::exchange(own, {});
+  if (member.lostSince(left.epoch)) {
+    member.sessions.discard(left);
+  } else if (left.hasObjects) {
+    session.aside.emplace_back(member.index, left);
+  } else {
+    member.token->execute(makeCall<Fn::CloseSession>(left.handle));
+  }
   session.displace(member.index);
 }
 

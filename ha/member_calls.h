@@ -26,8 +26,9 @@ class MemberCalls {
   /// The session there is never used again: it is closed when the member can be talked to. Operations in it have lost
   /// their place.
   void discardSession(Session& session, GroupMember& member) P11HA_REQUIRES(session.mutex);
-  /// The same where the member is well: closed at once.
-  void closeSession(Session& session, GroupMember& member) P11HA_REQUIRES(session.mutex);
+  /// The same where the member is well: closed at once, or, with objects of the application in it, with the
+  /// application's own.
+  void abandonSession(Session& session, GroupMember& member) P11HA_REQUIRES(session.mutex);
 
  protected:
   /// The call itself, seen by balancing and by the watchdog.
@@ -37,7 +38,7 @@ class MemberCalls {
     running.what.store({epoch, static_cast<std::uint8_t>(member.index), call.fn}, std::memory_order_relaxed);
     running.since.store(group_.coarseNow(), std::memory_order_release);
     member.outstanding.fetch_add(1, std::memory_order_relaxed);
-    const cryptoki::Outcome outcome = member.token->execute(call);
+    const cryptoki::Outcome outcome = member.token->unwatched().execute(call);
     member.outstanding.fetch_sub(1, std::memory_order_relaxed);
     running.since.store(0, std::memory_order_release);
     return outcome;

@@ -14,6 +14,7 @@ struct MemberSession {
   CK_SESSION_HANDLE handle = CK_INVALID_HANDLE;
   std::uint32_t epoch = 0;  // the member's when it was opened; 0: there is none
   CK_FLAGS flags = 0;
+  bool hasObjects = false;  // session objects of the application were made in it and end with it
 };
 
 /// Clean sessions to be used again, and sessions of a lost member that are still to be closed. Any thread; the lock is

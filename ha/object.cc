@@ -12,6 +12,17 @@ void Object::setIdentity(Identity identity) {
   identity_ = std::move(identity);
 }
 
+void Object::setWitness(Witness witness) {
+  base::Lock lock(mutex_);
+  if (!witness.answer.empty()) witness_ = std::move(witness);
+  wantsWitness_.store(false, std::memory_order_relaxed);
+}
+
+std::optional<Witness> Object::witness() const {
+  base::Lock lock(mutex_);
+  return witness_;
+}
+
 void Object::set(unsigned member, std::uint32_t epoch, CK_OBJECT_HANDLE handle, Holding holding) {
   Binding& binding = bindings_[member];
   // A call that was under way when its member failed may be late: what it knows of the member's earlier life is void.
@@ -24,6 +35,7 @@ void Object::set(unsigned member, std::uint32_t epoch, CK_OBJECT_HANDLE handle, 
     usable_.fetch_and(~bit(member), std::memory_order_release);
   }
   known_.fetch_or(bit(member), std::memory_order_release);
+  if (holding == Holding::Held) heldBefore_.fetch_or(bit(member), std::memory_order_release);
 }
 
 bool Object::bind(unsigned member, std::uint32_t epoch, CK_OBJECT_HANDLE handle, Holding holding) {

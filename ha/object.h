@@ -4,10 +4,12 @@
 #include <array>
 #include <atomic>
 #include <memory>
+#include <optional>
 
 #include "base/mutex.h"
 #include "ha/identity.h"
 #include "ha/policy.h"
+#include "ha/witness.h"
 
 namespace p11ha::ha {
 
@@ -25,7 +27,10 @@ class Object {
  public:
   /// `owner` is the virtual session that a session object ends with, 0 for a token object.
   Object(CK_OBJECT_HANDLE handle, CK_SESSION_HANDLE owner, Identity identity)
-      : handle_(handle), owner_(owner), identity_(std::move(identity)) {}
+      : handle_(handle),
+        owner_(owner),
+        wantsWitness_(identity.objectClass == CKO_SECRET_KEY && identity.token),
+        identity_(std::move(identity)) {}
 
   CK_OBJECT_HANDLE handle() const { return handle_; }
   CK_SESSION_HANDLE owner() const { return owner_; }
@@ -51,6 +56,16 @@ class Object {
   /// The handle last bound on that member, whatever became of it.
   CK_OBJECT_HANDLE lastAt(unsigned member) const { return bindings_[member].handle.load(std::memory_order_relaxed); }
 
+  /// Has that member been known to hold it, under whichever epoch?
+  bool heldBefore(unsigned member) const { return (heldBefore_.load(std::memory_order_acquire) & bit(member)) != 0; }
+
+  /// A secret key that outlives its session has to be known again, whoever else holds it by then: true as long as it
+  /// has not been asked for a witness.
+  bool wantsWitness() const { return wantsWitness_.load(std::memory_order_relaxed); }
+  void setWitness(Witness witness) P11HA_EXCLUDES(mutex_);
+  /// Nothing where the key bore none.
+  std::optional<Witness> witness() const P11HA_EXCLUDES(mutex_);
+
   /// False once the object is destroyed: whoever just made a copy on that member must remove it again.
   bool bind(unsigned member, std::uint32_t epoch, CK_OBJECT_HANDLE handle, Holding holding) P11HA_EXCLUDES(mutex_);
   void markAbsent(unsigned member, std::uint32_t epoch) P11HA_EXCLUDES(mutex_);
@@ -70,9 +85,12 @@ class Object {
   std::atomic<bool> alive_{true};
   std::atomic<MemberMask> usable_{0};
   std::atomic<MemberMask> known_{0};
+  std::atomic<MemberMask> heldBefore_{0};
+  std::atomic<bool> wantsWitness_;
   std::array<Binding, kMaxMembers> bindings_;
   mutable base::Mutex mutex_;
   Identity identity_ P11HA_GUARDED_BY(mutex_);
+  std::optional<Witness> witness_ P11HA_GUARDED_BY(mutex_);
 };
 
 using ObjectPtr = std::shared_ptr<Object>;

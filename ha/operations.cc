@@ -55,7 +55,7 @@ CK_RV Operations::beginBeside(Session& session, const Call& call, CK_MECHANISM* 
   CK_RV rv = failover_.run(session, request, first);
   if (rv == CKR_OPERATION_ACTIVE && request.answeredBy != Request::kAnyMember && !session.anyOn(request.answeredBy)) {
     // Not the application's: something was left in the session there.
-    failover_.closeSession(session, group_.member(request.answeredBy));
+    failover_.abandonSession(session, group_.member(request.answeredBy));
     rv = failover_.run(session, request);
   }
   if (rv != CKR_OK) return rv;

@@ -24,13 +24,13 @@ Outcome Failover::restore(GroupMember& member, Session& session, Operation& oper
   if (outcome.rv == CKR_OK && !tries.absent) outcome = replay(member, session, operation, tries);
   if (outcome.rv != CKR_OK || tries.absent || tries.diverged) {
     // Half an operation is no use; what else the session has there can be begun again too.
-    if (!isLoss(outcome)) closeSession(session, member);
+    if (!isLoss(outcome)) abandonSession(session, member);
     return outcome;
   }
   operation.member = static_cast<std::uint8_t>(member.index);
   operation.epoch = tries.epoch;
   // The member that had it would refuse the session's next Init.
-  if (movesAway && session.allRestorableOn(before.index)) closeSession(session, before);
+  if (movesAway && session.allRestorableOn(before.index)) abandonSession(session, before);
   return outcome;
 }
 

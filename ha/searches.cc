@@ -26,8 +26,7 @@ CK_RV Searches::begin(Session& session, const Call& call) {
 
   session.search = {};
   for (const CK_OBJECT_HANDLE handle : found) {
-    if (const ObjectPtr object = group_.objects.findAt(member->index, handle))
-      session.search.found.push_back(object->handle());
+    if (const ObjectPtr object = group_.objects.findAt(member->index, handle)) add(session, object);
   }
   addOnlyElsewhere(session, call, *member);
   // It stays open on the member, which then answers to what does not go together with it.
@@ -36,6 +35,11 @@ CK_RV Searches::begin(Session& session, const Call& call) {
   find.member = static_cast<std::uint8_t>(member->index);
   find.epoch = session.members[member->index].epoch;
   return CKR_OK;
+}
+
+void Searches::add(Session& session, const ObjectPtr& object) {
+  catalog_.beforeHandingOut(object);
+  session.search.found.push_back(object->handle());
 }
 
 // An operation may be in the way of a search: its member says so.
@@ -111,7 +115,7 @@ void Searches::addOnlyElsewhere(Session& session, const Call& init, const GroupM
     if (!whole) continue;
     for (const CK_OBJECT_HANDLE handle : there) {
       const ObjectPtr object = group_.objects.findAt(member.index, handle);
-      if (object != nullptr && wanted.erase(object->handle()) != 0) session.search.found.push_back(object->handle());
+      if (object != nullptr && wanted.erase(object->handle()) != 0) add(session, object);
     }
   }
 }

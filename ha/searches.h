@@ -20,10 +20,11 @@ class Searches {
   CK_RV ask(Session& session, const cryptoki::Call& init, std::vector<CK_OBJECT_HANDLE>& found, GroupMember*& member)
       P11HA_REQUIRES(session.mutex);
   CK_RV admitted(Session& session, const cryptoki::Call& init) P11HA_REQUIRES(session.mutex);
+  /// Ends the member's own search.
   CK_RV close(Session& session, GroupMember& member, std::uint32_t epoch) P11HA_REQUIRES(session.mutex);
   CK_RV drain(Session& session, GroupMember& member, std::uint32_t epoch, std::vector<CK_OBJECT_HANDLE>& found)
       P11HA_REQUIRES(session.mutex);
-  /// Ends the member's own search.
+  void add(Session& session, const ObjectPtr& object) P11HA_REQUIRES(session.mutex);
   void addOnlyElsewhere(Session& session, const cryptoki::Call& init, const GroupMember& asked)
       P11HA_REQUIRES(session.mutex);
 

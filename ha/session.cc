@@ -82,6 +82,7 @@ void SessionTable::cleanUpIfFree(Session& session) {
         operation.key.reset();
       }
       session.search = {};
+      session.aside.clear();
       session.objects.clear();
       session.recent = {};
       session.owner.store(nullptr, std::memory_order_relaxed);

@@ -59,6 +59,8 @@ class Session {
   CK_VOID_PTR application P11HA_GUARDED_BY(mutex) = nullptr;  // pApplication and Notify stay in this process
   CK_NOTIFY notify P11HA_GUARDED_BY(mutex) = nullptr;
   std::array<MemberSession, kMaxMembers> members P11HA_GUARDED_BY(mutex);
+  /// Sessions on members, no longer called in, that are kept for the objects made in them.
+  std::vector<std::pair<unsigned, MemberSession>> aside P11HA_GUARDED_BY(mutex);
   std::array<Operation, cryptoki::kOpCount> operations P11HA_GUARDED_BY(mutex);
   cryptoki::Op latest P11HA_GUARDED_BY(mutex) = cryptoki::Op::None;  // begun last
   Search search P11HA_GUARDED_BY(mutex);

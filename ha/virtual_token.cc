@@ -170,14 +170,19 @@ CK_RV VirtualToken::closeSession(CK_SESSION_HANDLE handle) {
 
 void VirtualToken::closing(Session& session) P11HA_NO_THREAD_SAFETY_ANALYSIS {
   keys_.endSessionObjects(session);
+  const auto end = [&](GroupMember& member, const MemberSession& held, bool clean) {
+    if (member.lostSince(held.epoch)) {
+      member.sessions.discard(held);
+    } else if (!clean || !member.sessions.giveBack(held)) {
+      member.token->execute(makeCall<Fn::CloseSession>(held.handle));
+    }
+  };
+  for (const auto& [member, held] : session.aside) end(group_.member(member), held, false);
   for (const auto& member : group_.members) {
     MemberSession& held = session.members[member->index];
     if (held.handle == CK_INVALID_HANDLE) continue;
-    if (member->lostSince(held.epoch)) {
-      member->sessions.discard(held);
-    } else if (session.anyOn(member->index) || !member->sessions.giveBack(held)) {
-      member->token->execute(makeCall<Fn::CloseSession>(held.handle));
-    }
+    held.hasObjects = false;
+    end(*member, held, !session.anyOn(member->index));
     held = {};
   }
 }

@@ -121,6 +121,34 @@ TEST_F(Pins, AChangeThatOneMemberRefusesIsUndone) {
   EXPECT_EQ(logged("can not login"), 0U) << log();
 }
 
+TEST_F(Pins, AreNotChangedBehindTheBackOfAMemberThatIsDown) {
+  ASSERT_EQ(client.login(session), CKR_OK);
+  tell("fail " + member(2) + " * CKR_DEVICE_REMOVED");
+  await([&] { return client.random(session) == CKR_OK && logged("has dropped member") == 1; }, "a member dropped");
+  EXPECT_EQ(setPin("12345678", "11112222"), CKR_DEVICE_ERROR);
+  EXPECT_EQ(logged("p11ha: C_SetPIN was refused: member " + store.serial(2) + " is down and would keep its PIN"), 1U)
+      << log();
+  tell("heal");
+  awaitLog("succeeded for member: " + store.serial(2));
+  EXPECT_EQ(client.f->C_Logout(session), CKR_OK);
+  EXPECT_EQ(client.login(session), CKR_OK);
+  EXPECT_EQ(setPin("12345678", "11112222"), CKR_OK);
+  EXPECT_EQ(client.f->C_Logout(session), CKR_OK);
+  EXPECT_EQ(client.login(session, "11112222"), CKR_OK);
+  EXPECT_EQ(logged("can not login"), 0U) << log();
+}
+
+TEST_F(Pins, AChangeInWhichAMemberIsLostIsUndone) {
+  ASSERT_EQ(client.login(session), CKR_OK);
+  tell("fail " + member(1) + " C_SetPIN CKR_DEVICE_REMOVED times 1");
+  EXPECT_EQ(setPin("12345678", "11112222"), CKR_DEVICE_ERROR);
+  awaitLog("succeeded for member: " + store.serial(1));
+  EXPECT_EQ(client.f->C_Logout(session), CKR_OK);
+  EXPECT_EQ(client.login(session, "11112222"), CKR_PIN_INCORRECT);
+  EXPECT_EQ(client.login(session), CKR_OK);
+  EXPECT_EQ(logged("can not login"), 0U) << log();
+}
+
 TEST_F(Pins, TheSecurityOfficerSetsTheUsersOnAllMembers) {
   CK_SESSION_HANDLE readOnly = 0;
   ASSERT_EQ(client.f->C_OpenSession(0, CKF_SERIAL_SESSION, nullptr, nullptr, &readOnly), CKR_OK);

@@ -104,5 +104,59 @@ TEST_F(VirtualTokenLogin, TheCallThatMetADeactivationIsToldWhereTheConfiguration
   EXPECT_EQ(signers().size(), 2U);
 }
 
+class VirtualTokenPin : public VirtualTokenLogin {
+ protected:
+  CK_RV change() {
+    std::string from = "sesame";
+    std::string to = "parsley";
+    return call(session, makeCall<Fn::SetPIN>(session, reinterpret_cast<CK_UTF8CHAR*>(from.data()), from.size(),
+                                              reinterpret_cast<CK_UTF8CHAR*>(to.data()), to.size()));
+  }
+  static ScriptedMember::Script takingPins() { return test::answering(Fn::SetPIN, {CKR_OK}); }
+};
+
+TEST_F(VirtualTokenPin, IsTakenBackWhereAnotherMemberRefusesIt) {
+  members[0]->script = members[2]->script = takingPins();
+  members[1]->script = test::answering(Fn::SetPIN, {CKR_PIN_LEN_RANGE});
+  startOpen();
+  EXPECT_EQ(change(), CKR_PIN_LEN_RANGE);
+  EXPECT_EQ(members[0]->count(Fn::SetPIN), 2U);
+  EXPECT_EQ(members[2]->count(Fn::SetPIN), 0U);
+  EXPECT_TRUE(news().empty());
+}
+
+TEST_F(VirtualTokenPin, IsUncertainWhereNobodyKnowsWhetherItWasChanged) {
+  members[0]->script = members[2]->script = takingPins();
+  members[1]->script = test::answering(Fn::SetPIN, {CKR_DEVICE_ERROR, cryptoki::Fate::Unknown});
+  startOpen();
+  EXPECT_EQ(change(), CKR_DEVICE_ERROR);
+  scheduler.run();
+  EXPECT_EQ(members[0]->count(Fn::SetPIN), 2U);
+  EXPECT_EQ(news(), (Log{halog::PinUncertain{"C_SetPIN", "B"}, halog::DropMember{"B"}}));
+}
+
+TEST_F(VirtualTokenPin, IsUncertainWhereTheMemberThatTookItDoesNotGiveItUp) {
+  bool taken = false;
+  members[0]->script = [&](const test::Call& made) -> std::optional<test::Outcome> {
+    if (made.fn != Fn::SetPIN) return std::nullopt;
+    return test::Outcome{std::exchange(taken, true) ? CKR_PIN_INVALID : CKR_OK};
+  };
+  members[1]->script = test::answering(Fn::SetPIN, {CKR_PIN_LEN_RANGE});
+  startOpen();
+  EXPECT_EQ(change(), CKR_PIN_LEN_RANGE);
+  EXPECT_EQ(news(), (Log{halog::PinUncertain{"C_SetPIN", "A"}}));
+}
+
+TEST_F(VirtualTokenPin, IsNotChangedWhileAMemberIsDown) {
+  for (const auto& member : members) member->script = takingPins();
+  startServing();
+  members[2]->down = test::Outcome{CKR_DEVICE_REMOVED};
+  EXPECT_EQ(signers(), (std::set<std::string>{"A", "B"}));
+  forgetNews();
+  EXPECT_EQ(change(), CKR_DEVICE_ERROR);
+  EXPECT_EQ(members[0]->count(Fn::SetPIN), 0U);
+  EXPECT_EQ(news(), (Log{halog::PinNotChanged{"C_SetPIN", "C"}}));
+}
+
 }  // namespace
 }  // namespace p11ha::ha

@@ -58,6 +58,8 @@ const std::vector<Event> kEvents = {
     AmbiguousObject{.object = kObject, .member = "1234840370164"},
     MemberHung{.member = "1234840370164", .function = "C_Sign", .milliseconds = 20000},
     CallPoisoned{.function = "C_Sign", .first = "1234840370164", .second = "1234924189183"},
+    PinNotChanged{.function = "C_Sign", .member = "1234840370164"},
+    PinUncertain{.function = "C_Sign", .member = "1234840370164"},
     LogRecordsDropped{.count = 42},
 };
 
