@@ -89,7 +89,7 @@ std::size_t shareOf(const CK_ATTRIBUTE* attributes, CK_ULONG count, std::size_t 
   std::size_t total = 0;
   for (CK_ULONG i = 0; i < count; ++i) {
     const auto attribute = cryptoki::load<CK_ATTRIBUTE>(attributes + i);
-    if (attribute.pValue == nullptr) continue;
+    if (howItGoes(attribute) != Pointed::There) continue;
     if (attribute.ulValueLen > room - total) return room / count;
     total += attribute.ulValueLen;
   }

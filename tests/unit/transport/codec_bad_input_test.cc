@@ -390,6 +390,13 @@ TEST_F(CodecLimits, AttributesThatAreTooLargeTogetherShareTheRoom) {
   EXPECT_EQ(wanted[0].capacity, 500U);
   EXPECT_EQ(wanted[1].capacity, 500U);
   EXPECT_EQ(attributes[0].ulValueLen, 900U);
+
+  CK_ATTRIBUTE nested[40] = {};
+  CK_ATTRIBUTE both[] = {{CKA_WRAP_TEMPLATE, nested, sizeof nested}, {CKA_LABEL, large.data(), 900}};
+  ASSERT_EQ(encodeRequest(makeCall<Fn::GetAttributeValue>(CK_ULONG{1}, CK_ULONG{2}, both, CK_ULONG{2}), limits_,
+                          request, wanted),
+            CKR_OK);
+  EXPECT_EQ(wanted[wanted.size() - 1].capacity, 900U) << "attributes that hold attributes take none of it";
 }
 
 }  // namespace
