@@ -126,7 +126,7 @@ TlsChannel::Status TlsChannel::read(std::span<std::uint8_t> room, std::size_t& g
     if (result == 1) {
       got += more;
       // Without another record there is nothing to be had, and asking costs.
-      if (wire_->in.empty() && SSL_pending(ssl_.get()) == 0) return Status::Good;
+      if (drained()) return Status::Good;
       continue;
     }
     const Status status = judge(result);
@@ -134,6 +134,8 @@ TlsChannel::Status TlsChannel::read(std::span<std::uint8_t> room, std::size_t& g
   }
   return Status::Good;
 }
+
+bool TlsChannel::drained() const { return wire_->in.empty() && SSL_pending(ssl_.get()) == 0; }
 
 TlsChannel::Status TlsChannel::write(std::span<const std::uint8_t> bytes) {
   while (!bytes.empty()) {

@@ -36,6 +36,8 @@ class TlsChannel {
   Status handshake();
   /// Plain bytes, as many as there are and fit.
   Status read(std::span<std::uint8_t> room, std::size_t& got);
+  /// Is there nothing more to be read before other bytes come?
+  bool drained() const;
   /// Encrypts all of it into outgoing(). Good or Failed.
   Status write(std::span<const std::uint8_t> bytes);
   /// Appends the word that nothing more will come.

@@ -23,8 +23,8 @@ enum class Control : std::uint16_t {
   PartitionState = 0xFF05,   // server: the partition's state has changed
 };
 
-/// A request: an Init comes first in the payload, its opcode before it (u16), then the call that the header names. Its
-/// answer: that of the Init, then that of the call unless the Init failed.
+/// A request: an Init comes first in the payload, then the call whose opcode the header has. Its answer: that of the
+/// Init, then that of the call unless the Init failed.
 inline constexpr std::uint16_t kFlagHasInit = 1;
 /// An answer: to the request of that id, with the same opcode.
 inline constexpr std::uint16_t kFlagAnswer = 2;

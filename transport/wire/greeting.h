@@ -35,6 +35,9 @@ struct GreetingRequest {
 
 using InstanceId = std::array<std::uint8_t, 16>;
 
+/// The longest payload after the greeting: a call, and an Init before it.
+constexpr std::size_t frameLimit(const Limits& limits) { return limits.payload + (64UL << 10); }
+
 /// The server's answer.
 struct Greeting {
   std::uint16_t version = kProtocolVersion;

@@ -1,0 +1,65 @@
+// What a connection has to send: whatever is ready goes into one record and one write.
+#pragma once
+
+#include <sys/socket.h>
+
+#include "base/mutex.h"
+#include "transport/tls/channel.h"
+
+namespace p11ha::transport {
+
+/// Owned by a Connection. Any thread may put frames in; one at a time sends, and takes along what others put in
+/// meanwhile.
+class Outbox {
+ public:
+  /// `channel` is used under `channelMutex`.
+  Outbox(int socket, TlsChannel& channel, base::Mutex& channelMutex)
+      : socket_(socket), channel_(channel), channelMutex_(channelMutex) {}
+
+  /// `fill(Buffer&)` appends frames; what it throws passes. Nothing is sent yet.
+  template <class Fill>
+  void post(Fill&& fill) P11HA_EXCLUDES(mutex_) {
+    base::Lock lock(mutex_);
+    fill(ready_);
+  }
+  /// Sends what is ready, unless somebody does: then that thread sends it, too. False: the connection is broken.
+  bool flush() P11HA_EXCLUDES(mutex_);
+  /// For who must not wait: puts in and sends only where the socket takes it at once. True: there is more now, which
+  /// somebody else has to flush.
+  template <class Fill>
+  [[nodiscard]] bool postUnlessFull(Fill&& fill) P11HA_EXCLUDES(mutex_) {
+    {
+      base::Lock lock(mutex_);
+      if (broken_ || sending_ || !ready_.empty() || !takesMore()) return false;
+      fill(ready_);
+      sending_ = true;
+      std::swap(plain_, ready_);
+    }
+    return send(false) && waiting() != 0;
+  }
+  /// Sends also what TLS itself has to say.
+  bool flushAll() P11HA_EXCLUDES(mutex_);
+
+  /// Bytes that nobody has taken yet.
+  std::size_t waiting() const P11HA_EXCLUDES(mutex_) {
+    base::Lock lock(mutex_);
+    return ready_.size();
+  }
+
+ private:
+  bool takesMore() const;
+  bool send(bool all) P11HA_EXCLUDES(mutex_);
+  bool sendOut(const Buffer& bytes);
+
+  const int socket_;
+  TlsChannel& channel_;
+  base::Mutex& channelMutex_;
+  mutable base::Mutex mutex_;
+  Buffer ready_ P11HA_GUARDED_BY(mutex_);
+  bool sending_ P11HA_GUARDED_BY(mutex_) = false;
+  bool broken_ P11HA_GUARDED_BY(mutex_) = false;
+  Buffer plain_;   // of the thread that sends
+  Buffer sealed_;  // likewise
+};
+
+}  // namespace p11ha::transport

@@ -1,0 +1,67 @@
+// A partition in a worker: the module's token, as the appliance shows it to one application.
+#pragma once
+
+#include <memory>
+
+#include "cryptoki/local_module.h"
+#include "transport/server/access.h"
+#include "transport/server/sessions.h"
+
+namespace p11ha::transport {
+
+/// Made at the first connection that asks for it; lives as long as its worker. Any thread.
+class ServedToken {
+ public:
+  ServedToken(std::shared_ptr<cryptoki::LocalModule> module, CK_SLOT_ID slot, const Partition& partition,
+              Sessions& sessions);
+  ServedToken(const ServedToken&) = delete;
+  ServedToken& operator=(const ServedToken&) = delete;
+
+  const std::string& serial() const { return serial_; }
+  const std::string& label() const { return label_; }
+  PartitionState state() const { return state_.load(std::memory_order_acquire); }
+
+  /// Makes a call that came over that connection. Blocks as the module does.
+  CK_RV execute(cryptoki::Call& call, std::uint64_t connection);
+  /// Ends what is left of a connection that has no call in flight any more.
+  void closeSessionsOf(std::uint64_t connection);
+
+  /// How the partition is now for this application: in force for every call from here on. True: what the module knows
+  /// must follow, by way of follow().
+  bool apply(PartitionState state, std::uint64_t deactivations) P11HA_EXCLUDES(applying_);
+  /// Ends the login, or the sessions, that apply() has ended. Blocks as the module does.
+  void follow();
+
+ private:
+  static constexpr CK_USER_TYPE kNobody = CK_UNAVAILABLE_INFORMATION;
+
+  CK_RV executeInSlot(cryptoki::Call& call, std::uint64_t connection);
+  CK_RV executeInSession(cryptoki::Call& call, std::uint64_t connection);
+  CK_RV open(cryptoki::Call& call, std::uint64_t connection);
+  CK_RV close(const ServedSessionPtr& session);
+  CK_RV login(cryptoki::Call& call);
+  CK_RV logout(const cryptoki::Call& call);
+  void endLogin();
+  CK_RV invoke(const cryptoki::Call& call) const { return cryptoki::invoke(module_->functions(), call); }
+
+  const std::shared_ptr<cryptoki::LocalModule> module_;
+  const CK_SLOT_ID slot_;
+  const std::string serial_;
+  const std::string label_;
+  const Authentication authentication_;
+  base::SecureBytes pedPin_;
+  Sessions& sessions_;
+
+  std::atomic<PartitionState> state_{PartitionState::Active};
+  std::atomic<std::uint64_t> deactivations_{0};
+  std::atomic<CK_USER_TYPE> user_{kNobody};
+  /// The appliance has logged the application out, which has neither logged in nor out since.
+  std::atomic<bool> ended_{false};
+  base::Mutex applying_;
+  base::Mutex loggingIn_;  // held across the module's login calls
+};
+
+/// Would a token answer this with CKR_USER_NOT_LOGGED_IN once the login has ended? Pure.
+bool needsLogin(cryptoki::Fn fn);
+
+}  // namespace p11ha::transport

@@ -1,0 +1,577 @@
+#include "transport/server/supervisor.h"
+
+#include <netinet/in.h>
+#include <netinet/tcp.h>
+#include <poll.h>
+#include <signal.h>
+#include <sys/epoll.h>
+#include <sys/random.h>
+#include <sys/signalfd.h>
+#include <sys/socket.h>
+#include <sys/wait.h>
+
+#include <algorithm>
+#include <cerrno>
+#include <cstring>
+#include <system_error>
+
+namespace p11ha::transport {
+namespace {
+
+constexpr std::chrono::seconds kSurveyTime{20};
+constexpr std::chrono::seconds kFrozenAfter{5};  // beyond what a handshake may take
+constexpr std::chrono::seconds kEndingTime{5};   // beyond what calls in flight may take
+constexpr int kEvents = 64;
+
+// What an event is about: the kind in the upper byte.
+enum class Source : std::uint64_t { Tcp = 1, Local, Signals, Unfinished, Worker, Controller };
+constexpr unsigned kKindShift = 56;
+std::uint64_t keyOf(Source source, std::uint64_t id = 0) {
+  return static_cast<std::uint64_t>(source) << kKindShift | id;
+}
+
+base::Monotonic now() { return std::chrono::steady_clock::now(); }
+
+std::string describeEnd(int status) {
+  if (WIFSIGNALED(status))
+    return "killed by signal " + std::to_string(WTERMSIG(status)) + " (" + strsignal(WTERMSIG(status)) + ")";
+  return "ended with status " + std::to_string(WEXITSTATUS(status));
+}
+
+}  // namespace
+
+Supervisor::Supervisor(ServerSettings settings, Reread reread, Log& log)
+    : settings_(std::move(settings)), reread_(std::move(reread)), log_(log) {}
+
+Supervisor::~Supervisor() {
+  if (control_ && !controlPath_.empty()) unlink(controlPath_.c_str());
+}
+
+void Supervisor::watch(int descriptor, std::uint32_t events, std::uint64_t key) {
+  epoll_event event{};
+  event.events = events;
+  event.data.u64 = key;
+  epoll_ctl(poll_.get(), EPOLL_CTL_ADD, descriptor, &event);
+}
+
+std::optional<std::string> Supervisor::start() {
+  if (getrandom(instance_.data(), instance_.size() / 2, 0) < 0) return "no random numbers";
+  sigset_t own;
+  sigemptyset(&own);
+  for (const int each : {SIGTERM, SIGINT, SIGHUP, SIGCHLD}) sigaddset(&own, each);
+  sigprocmask(SIG_BLOCK, &own, nullptr);
+  ::signal(SIGPIPE, SIG_IGN);
+  signals_ = Descriptor(signalfd(-1, &own, SFD_CLOEXEC | SFD_NONBLOCK));
+  poll_ = Descriptor(epoll_create1(EPOLL_CLOEXEC));
+  if (!signals_ || !poll_) return std::generic_category().message(errno);
+
+  if (const auto wrong = load(std::move(settings_))) return wrong;
+  loadStandings();
+  if (!settings_.controlSocket.empty()) {
+    if (const auto wrong = control_.listenLocal(settings_.controlSocket)) return wrong;
+    controlPath_ = settings_.controlSocket;
+    watch(control_.descriptor(), EPOLLIN, keyOf(Source::Local));
+  }
+  if (const auto wrong = listener_.listenTcp(settings_.address, settings_.port)) return wrong;
+  watch(listener_.descriptor(), EPOLLIN, keyOf(Source::Tcp));
+  watch(signals_.get(), EPOLLIN, keyOf(Source::Signals));
+  log_.info("listening at " + settings_.address + ":" + std::to_string(listener_.port()) + ", " +
+            std::to_string(partitions_.size()) + " partitions, instance " + hex(instance_).substr(0, 16));
+  return std::nullopt;
+}
+
+// Takes settings over, if what they name can be used.
+std::optional<std::string> Supervisor::load(ServerSettings settings) {
+  auto files = WorkerFiles::copyOf(settings.tls);
+  if (!files) return files.error();
+  if (auto context = makeTlsContext(TlsSide::Server, files->paths()); !context) {
+    // The copies have no names that would mean anything to whoever reads this.
+    std::string text = context.error();
+    const TlsFiles copies = files->paths();
+    const std::pair<const std::string&, const std::string&> names[] = {{copies.authorities, settings.tls.authorities},
+                                                                       {copies.certificate, settings.tls.certificate},
+                                                                       {copies.privateKey, settings.tls.privateKey}};
+    for (const auto& [copy, original] : names) {
+      if (text.starts_with(copy + ":")) return original + text.substr(copy.size());
+    }
+    return text;
+  }
+  std::vector<Partition> found;
+  survey(settings, found);
+  files_ = std::move(*files);
+  partitions_ = std::move(found);
+  settings_ = std::move(settings);
+  return std::nullopt;
+}
+
+// Asks each module, in a process of its own, which tokens it shows. False: one did not answer well.
+bool Supervisor::survey(const ServerSettings& settings, std::vector<Partition>& found) {
+  bool all = true;
+  std::vector<SurveyResult> tokens;
+  for (std::size_t module = 0; module < settings.modules.size(); ++module) {
+    auto result = surveyModule(settings, module);
+    if (!result || !result->error.empty()) {
+      log_.error(result ? result->error : "module " + settings.modules[module].path + ": " + result.error());
+      all = false;
+      tokens.emplace_back();
+      continue;
+    }
+    tokens.push_back(std::move(*result));
+  }
+  for (const ServedPartition& wanted : settings.partitions) {
+    const std::string called = wanted.serial.empty() ? wanted.label : wanted.serial;
+    const auto& there = tokens.at(wanted.module).tokens;
+    const auto token = std::find_if(there.begin(), there.end(), [&](const SurveyedToken& each) {
+      return wanted.serial.empty() ? each.label == wanted.label : each.serial == wanted.serial;
+    });
+    if (token == there.end()) {
+      log_.error("partition " + called + ": module " + settings.modules[wanted.module].path + " shows no such token");
+      all = false;
+    } else if (std::any_of(found.begin(), found.end(), [&](const Partition& p) { return p.serial == token->serial; })) {
+      log_.error("partition " + called + ": another partition has the serial number " + token->serial);
+    } else {
+      found.push_back({token->serial, token->label, wanted.module, wanted.authentication, wanted.pedPin});
+    }
+  }
+  return all;
+}
+
+base::Result<SurveyResult, std::string> Supervisor::surveyModule(const ServerSettings& settings, std::size_t module) {
+  auto worker = WorkerProcess::start();
+  if (!worker) return base::Failure{worker.error()};
+  setUp(worker->socket.get(), module, true, settings, {});
+  const auto until = now() + kSurveyTime;
+  SurveyResult result;
+  result.error = "module " + settings.modules[module].path + ": ";
+  bool answered = false;
+  pollfd waiting{worker->socket.get(), POLLIN, 0};
+  const auto left = [&] {
+    return std::max<long>(0, std::chrono::duration_cast<std::chrono::milliseconds>(until - now()).count());
+  };
+  if (poll(&waiting, 1, static_cast<int>(left())) > 0) {
+    Message message;
+    if (receiveMessage(worker->socket.get(), message, false) == Received::Message &&
+        message.kind == MessageKind::Surveyed) {
+      result = message.as<SurveyResult>();
+      answered = true;
+    }
+  } else {
+    kill(worker->pid, SIGKILL);
+    result.error += "it has not told its tokens in " + std::to_string(kSurveyTime.count()) + " s; ";
+  }
+  worker->socket.reset();
+  int status = 0;
+  while (waitpid(worker->pid, &status, 0) < 0 && errno == EINTR) {
+  }
+  if (!answered) result.error += "its process was " + describeEnd(status);
+  return result;
+}
+
+bool Supervisor::setUp(int socket, std::optional<std::size_t> module, bool survey, const ServerSettings& settings,
+                       const std::vector<Partition>& partitions) {
+  WorkerSetup setup;
+  setup.instance = instance_;
+  // A worker that takes another's place has none of its sessions and object handles.
+  const Id ordinal = nextId_++;
+  std::memcpy(setup.instance.data() + setup.instance.size() / 2, &ordinal, sizeof ordinal);
+  setup.survey = survey;
+  setup.module = module;
+  setup.modules = settings.modules;
+  setup.partitions = partitions;
+  for (Partition& partition : setup.partitions) {
+    if (partition.module != module) base::wipeAndClear(partition.pedPin);
+  }
+  setup.clients = settings.clients;
+  setup.limits = settings.limits;
+  setup.logLevel = settings.logLevel;
+  std::vector<int> files;
+  if (!survey) {
+    for (const Descriptor& file : files_.tls) files.push_back(file.get());
+    files.push_back(log_.descriptor());
+  }
+  return sendMessage(socket, MessageKind::Setup, setup, files);
+}
+
+int Supervisor::run() {
+  while (!draining_ || !workers_.empty() || !ending_.empty()) turn();
+  log_.info("ended");
+  return 0;
+}
+
+int Supervisor::patience() const {
+  base::Monotonic next = now() + std::chrono::seconds(3600);
+  if (!unfinished_.empty()) next = std::min(next, unfinished_.front().until);
+  for (const auto& [id, controller] : controllers_) next = std::min(next, controller.until);
+  for (const auto& [pid, ending] : ending_) next = std::min(next, ending.until);
+  if (listener_.resting()) next = std::min(next, listener_.restUntil());
+  if (control_.resting()) next = std::min(next, control_.restUntil());
+  if (draining_) next = std::min(next, drainUntil_);
+  const auto left = std::chrono::ceil<std::chrono::milliseconds>(next - now()).count();
+  return static_cast<int>(std::clamp<long>(left, 0, 3600000));
+}
+
+void Supervisor::turn() {
+  epoll_event events[kEvents];
+  const int count = epoll_wait(poll_.get(), events, kEvents, patience());
+  for (int i = 0; i < count; ++i) {
+    const std::uint64_t key = events[i].data.u64;
+    const Id id = key & ((Id{1} << kKindShift) - 1);
+    switch (static_cast<Source>(key >> kKindShift)) {
+      case Source::Tcp:
+        accept();
+        break;
+      case Source::Local:
+        acceptController();
+        break;
+      case Source::Signals:
+        signal();
+        break;
+      case Source::Unfinished:
+        look(id);
+        break;
+      case Source::Worker:
+        hear(id);
+        break;
+      case Source::Controller:
+        hearController(id);
+        break;
+    }
+  }
+  expire();
+}
+
+void Supervisor::expire() {
+  const base::Monotonic present = now();
+  while (!unfinished_.empty() && unfinished_.front().until <= present) {
+    Unfinished& oldest = unfinished_.front();
+    if (oldest.worker == 0) {
+      dropUnfinished(oldest.id, "it has not begun a handshake in time");
+      continue;
+    }
+    // Its worker ends a handshake that takes too long: unless it is stuck.
+    const auto worker = workers_.find(oldest.worker);
+    if (worker != workers_.end()) {
+      log_.error("worker " + std::to_string(worker->second.process.pid) + " does not answer: it is killed");
+      kill(worker->second.process.pid, SIGKILL);
+    }
+    unfinishedById_.erase(oldest.id);
+    unfinished_.pop_front();
+  }
+  for (auto at = controllers_.begin(); at != controllers_.end();) {
+    const auto each = at++;
+    if (each->second.until > present) continue;
+    if (each->second.awaited != 0) {
+      each->second.awaited = 0;
+      each->second.answer = "1\nsome worker has not taken it over in time\n";
+    } else {
+      controllers_.erase(each);
+    }
+  }
+  answerControllers();
+  for (auto& [pid, ending] : ending_) {
+    if (ending.until > present) continue;
+    log_.error("worker " + std::to_string(pid) + " does not end: it is killed");
+    kill(pid, SIGKILL);
+    ending.until = present + kEndingTime;
+  }
+  for (const auto& [listener, source] : {std::pair{&listener_, Source::Tcp}, {&control_, Source::Local}}) {
+    if (!listener->resting() || listener->restUntil() > present) continue;
+    listener->wake();
+    if (*listener) watch(listener->descriptor(), EPOLLIN, keyOf(source));
+  }
+  if (draining_ && drainUntil_ <= present) {
+    for (auto& [id, worker] : workers_) kill(worker.process.pid, SIGKILL);
+    drainUntil_ = present + kEndingTime;
+  }
+}
+
+void Supervisor::refuse(const std::string& address, const std::string& why) {
+  log_.warning(address + ": refused: " + why);
+}
+
+void Supervisor::accept() {
+  // A few at a time: those who are connected already have their turn between.
+  for (int i = 0; i < kEvents; ++i) {
+    Descriptor socket;
+    std::string address;
+    switch (listener_.accept(socket, address)) {
+      case Listener::Accepted::Nothing:
+        return;
+      case Listener::Accepted::Exhausted:
+        log_.error("no descriptors left for connections: " + std::to_string(unfinished_.size()) + " unfinished ones");
+        epoll_ctl(poll_.get(), EPOLL_CTL_DEL, listener_.descriptor(), nullptr);
+        makeRoom();
+        return;
+      case Listener::Accepted::Connection:
+        break;
+    }
+    if (served_.size() + unfinished_.size() >= settings_.limits.connections) {
+      refuse(address, "there are " + std::to_string(settings_.limits.connections) + " connections already");
+      continue;
+    }
+    if (unfinished_.size() >= settings_.limits.unfinished) makeRoom();
+    const int on = 1;
+    setsockopt(socket.get(), IPPROTO_TCP, TCP_NODELAY, &on, sizeof on);
+    const Id id = nextId_++;
+    const int descriptor = socket.get();
+    unfinished_.push_back({id, std::move(socket), 0, address, now() + settings_.limits.handshake});
+    unfinishedById_[id] = std::prev(unfinished_.end());
+    watch(descriptor, EPOLLIN | EPOLLRDHUP | EPOLLET, keyOf(Source::Unfinished, id));
+  }
+}
+
+// Who means well is done with the handshake in no time: the oldest has the worst case.
+void Supervisor::makeRoom() {
+  if (unfinished_.empty()) return;
+  dropUnfinished(unfinished_.front().id, "too many connections without a handshake, and this is the oldest");
+}
+
+void Supervisor::dropUnfinished(Id id, const std::string& why) {
+  const auto found = unfinishedById_.find(id);
+  if (found == unfinishedById_.end()) return;
+  refuse(found->second->address, why);
+  if (const auto worker = workers_.find(found->second->worker); worker != workers_.end())
+    sendMessage(worker->second.process.socket.get(), MessageKind::Drop, id);
+  unfinished_.erase(found->second);
+  unfinishedById_.erase(found);
+}
+
+void Supervisor::look(Id id) {
+  const auto found = unfinishedById_.find(id);
+  if (found == unfinishedById_.end() || !found->second->socket) return;
+  std::array<std::uint8_t, kLongestHello + 1> bytes;
+  const ssize_t size = recv(found->second->socket.get(), bytes.data(), bytes.size(), MSG_PEEK | MSG_DONTWAIT);
+  if (size < 0 && (errno == EAGAIN || errno == EINTR)) return;
+  if (size <= 0) return dropUnfinished(id, "it ended before a handshake");
+  const ClientHello hello = readClientHello({bytes.data(), static_cast<std::size_t>(size)});
+  switch (hello.kind) {
+    case ClientHello::Kind::Incomplete:
+      return;
+    case ClientHello::Kind::NotTls:
+      return dropUnfinished(id, "what it sends is not TLS");
+    case ClientHello::Kind::OldTls:
+      return dropUnfinished(id, "it has no TLS 1.3");
+    case ClientHello::Kind::Other:
+      return dropUnfinished(id, "its ClientHello is none of p11ha's");
+    case ClientHello::Kind::Good:
+      return route(found->second, hello.destination);
+  }
+}
+
+void Supervisor::route(std::list<Unfinished>::iterator waiting, const Destination& destination) {
+  Key key{destination.application, std::nullopt};
+  if (!destination.serial.empty()) {
+    const auto partition = std::find_if(partitions_.begin(), partitions_.end(),
+                                        [&](const Partition& each) { return each.serial == destination.serial; });
+    // Without it, the list tells the client that there is none, once it has shown who it is.
+    if (partition != partitions_.end()) key.module = partition->module;
+  }
+  const Id id = waiting->id;
+  Worker* const worker = workerFor(key, waiting->address);
+  if (worker == nullptr) return dropUnfinished(id, "there is no worker for it");
+  const int socket = waiting->socket.get();
+  epoll_ctl(poll_.get(), EPOLL_CTL_DEL, socket, nullptr);
+  if (!sendMessage(worker->process.socket.get(), MessageKind::Connection,
+                   HandedConnection{id, destination, waiting->address}, {socket})) {
+    return dropUnfinished(id, "its worker does not take it");
+  }
+  waiting->socket.reset();
+  waiting->worker = worker->id;
+  waiting->until += kFrozenAfter;
+  // The list is in the order of time: those that are handed over wait longer than those that are not.
+  const auto place = std::find_if(std::next(waiting), unfinished_.end(),
+                                  [&](const Unfinished& each) { return each.until > waiting->until; });
+  unfinished_.splice(place, unfinished_, waiting);
+  worker->connections.insert(id);
+}
+
+Supervisor::Worker* Supervisor::workerFor(const Key& key, const std::string& address) {
+  if (const auto known = workerOf_.find(key); known != workerOf_.end()) return &workers_.at(known->second);
+  if (workers_.size() >= settings_.limits.clients) {
+    log_.warning(address + ": there are " + std::to_string(workers_.size()) + " applications already");
+    return nullptr;
+  }
+  auto process = WorkerProcess::start();
+  if (!process) {
+    log_.error(process.error());
+    return nullptr;
+  }
+  const Id id = nextId_++;
+  Worker& worker = workers_[id];
+  worker.id = id;
+  worker.key = key;
+  worker.process = std::move(*process);
+  const int socket = worker.process.socket.get();
+  if (!setUp(socket, key.module, false, settings_, partitions_) ||
+      !sendMessage(socket, MessageKind::Update, StandingsUpdate{sequence_, standings_})) {
+    log_.error("worker " + std::to_string(worker.process.pid) + " takes no settings");
+    letGo(worker);
+    return nullptr;
+  }
+  watch(socket, EPOLLIN, keyOf(Source::Worker, id));
+  workerOf_[key] = id;
+  log_.debug("worker " + std::to_string(worker.process.pid) + " for application " + hex(key.application).substr(0, 8));
+  return &worker;
+}
+
+void Supervisor::letGo(Worker& worker) {
+  ending_[worker.process.pid] = {now() + settings_.limits.drain + kEndingTime};
+  forget(worker);
+}
+
+void Supervisor::forget(Worker& worker) {
+  for (const Id connection : worker.connections) {
+    served_.erase(connection);
+    if (const auto waiting = unfinishedById_.find(connection); waiting != unfinishedById_.end()) {
+      unfinished_.erase(waiting->second);
+      unfinishedById_.erase(waiting);
+    }
+  }
+  if (const auto of = workerOf_.find(worker.key); of != workerOf_.end() && of->second == worker.id) workerOf_.erase(of);
+  workers_.erase(worker.id);
+}
+
+void Supervisor::hear(Id id) {
+  Message message;
+  while (true) {
+    const auto found = workers_.find(id);
+    if (found == workers_.end()) return;
+    switch (receiveMessage(found->second.process.socket.get(), message, false)) {
+      case Received::Message:
+        obey(found->second, message);
+        break;
+      case Received::Nothing:
+        return;
+      case Received::Ended:
+        // How, the kernel tells.
+        epoll_ctl(poll_.get(), EPOLL_CTL_DEL, found->second.process.socket.get(), nullptr);
+        return;
+    }
+  }
+}
+
+void Supervisor::obey(Worker& worker, Message& message) {
+  switch (message.kind) {
+    case MessageKind::Ready: {
+      const auto ready = message.as<ConnectionReady>();
+      const auto waiting = unfinishedById_.find(ready.id);
+      if (waiting == unfinishedById_.end()) return;
+      served_[ready.id] = {waiting->second->address, ready.serial, ready.client, ready.application,
+                           std::chrono::system_clock::now()};
+      unfinished_.erase(waiting->second);
+      unfinishedById_.erase(waiting);
+      return;
+    }
+    case MessageKind::Closed:
+      return closed(worker, message.as<std::uint64_t>());
+    case MessageKind::Applied:
+      worker.applied = message.as<std::uint64_t>();
+      return answerControllers();
+    case MessageKind::Counts:
+      worker.counts = message.as<WorkerCounts>();
+      return;
+    default:
+      log_.error("worker " + std::to_string(worker.process.pid) + " says what it should not");
+      return;
+  }
+}
+
+void Supervisor::closed(Worker& worker, Id connection) {
+  worker.connections.erase(connection);
+  served_.erase(connection);
+  if (const auto waiting = unfinishedById_.find(connection); waiting != unfinishedById_.end()) {
+    unfinished_.erase(waiting->second);
+    unfinishedById_.erase(waiting);
+  }
+  // The application's last connection: its login ends.
+  if (worker.connections.empty()) letGo(worker);
+}
+
+void Supervisor::reap() {
+  int status = 0;
+  pid_t pid = 0;
+  while ((pid = waitpid(-1, &status, WNOHANG)) > 0) {
+    const bool badly = WIFSIGNALED(status) || WEXITSTATUS(status) != 0;
+    const std::string said = "worker " + std::to_string(pid) + " was " + describeEnd(status);
+    if (ending_.erase(pid) != 0) {
+      if (badly) log_.error(said);
+      continue;
+    }
+    const auto found = std::find_if(workers_.begin(), workers_.end(),
+                                    [pid](const auto& each) { return each.second.process.pid == pid; });
+    if (found == workers_.end()) continue;
+    const std::string lost = std::to_string(found->second.connections.size()) + " connections of application " +
+                             hex(found->second.key.application).substr(0, 8) + " are lost";
+    if (badly || !draining_) log_.error(said + "; " + lost);
+    forget(found->second);
+    answerControllers();
+  }
+}
+
+void Supervisor::signal() {
+  signalfd_siginfo info{};
+  while (read(signals_.get(), &info, sizeof info) == sizeof info) {
+    switch (static_cast<int>(info.ssi_signo)) {
+      case SIGCHLD:
+        reap();
+        break;
+      case SIGHUP:
+        reload();
+        break;
+      default:
+        drain();
+        break;
+    }
+  }
+}
+
+void Supervisor::reload() {
+  auto fresh = reread_();
+  if (!fresh) {
+    for (const std::string& line : fresh.error()) log_.error(line);
+    log_.error("the configuration is not taken over: the one before stays");
+    return;
+  }
+  if (fresh->modules != settings_.modules) {
+    log_.error("modules cannot be changed without a restart: the configuration before stays");
+    return;
+  }
+  if (fresh->address != settings_.address || fresh->port != settings_.port ||
+      fresh->controlSocket != settings_.controlSocket) {
+    log_.warning("where it listens cannot be changed without a restart");
+    fresh->address = settings_.address;
+    fresh->port = settings_.port;
+    fresh->controlSocket = settings_.controlSocket;
+  }
+  const std::string logFile = fresh->logFile;
+  if (const auto wrong = load(std::move(*fresh))) {
+    log_.error(*wrong);
+    log_.error("the configuration is not taken over: the one before stays");
+    return;
+  }
+  if (const auto wrong = log_.open(logFile)) log_.error(*wrong);
+  log_.setLevel(settings_.logLevel);
+  for (auto& [id, worker] : workers_) {
+    if (!setUp(worker.process.socket.get(), worker.key.module, false, settings_, partitions_))
+      log_.error("worker " + std::to_string(worker.process.pid) + " has not been told of the new configuration");
+  }
+  publish();
+  log_.info("configuration read again");
+}
+
+void Supervisor::drain() {
+  if (draining_) return;
+  draining_ = true;
+  drainUntil_ = now() + settings_.limits.drain + kEndingTime;
+  log_.info("ending: " + std::to_string(served_.size()) + " connections");
+  listener_.close();
+  while (!unfinished_.empty() && unfinished_.front().worker == 0) dropUnfinished(unfinished_.front().id, "ending");
+  std::vector<Id> idle;
+  for (auto& [id, worker] : workers_) {
+    sendMessage(worker.process.socket.get(), MessageKind::Drain, std::uint64_t{0});
+    if (worker.connections.empty()) idle.push_back(id);
+  }
+  for (const Id id : idle) letGo(workers_.at(id));
+}
+
+}  // namespace p11ha::transport

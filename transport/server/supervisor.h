@@ -1,0 +1,143 @@
+// The appliance's first process: it listens, looks at who comes, and hands each connection to the worker of its
+// application. It never touches TLS, a module or a request.
+#pragma once
+
+#include <chrono>
+#include <functional>
+#include <list>
+#include <map>
+#include <set>
+
+#include "base/clock.h"
+#include "transport/server/listener.h"
+#include "transport/server/worker_process.h"
+
+namespace p11ha::transport {
+
+/// One thread, that of run(). Signals SIGTERM, SIGINT, SIGHUP and SIGCHLD are its own.
+class Supervisor {
+ public:
+  /// The settings as the configuration has them now, or what is wrong with it, a line each.
+  using Reread = std::function<base::Result<ServerSettings, std::vector<std::string>>()>;
+
+  Supervisor(ServerSettings settings, Reread reread, Log& log);
+  ~Supervisor();
+  Supervisor(const Supervisor&) = delete;
+  Supervisor& operator=(const Supervisor&) = delete;
+
+  /// Checks certificates, asks the modules for their tokens, listens. The error is ready to be shown.
+  std::optional<std::string> start();
+  std::uint16_t port() const { return listener_.port(); }
+  /// Until SIGTERM or SIGINT, and what was in flight then is answered. The status to exit with.
+  int run();
+
+ private:
+  using Id = std::uint64_t;
+  struct Key {
+    ApplicationId application{};
+    std::optional<std::size_t> module;
+    auto operator<=>(const Key&) const = default;
+  };
+  struct Served {
+    std::string address;
+    std::string serial;
+    ClientIdentity client;
+    std::string application;
+    base::Wall since;
+  };
+  struct Worker {
+    Id id = 0;
+    Key key;
+    WorkerProcess process;
+    WorkerCounts counts;
+    std::set<Id> connections;
+    std::uint64_t applied = 0;  // the sequence of the standings that are in force there
+  };
+  // A connection whose client has not shown who it is.
+  struct Unfinished {
+    Id id = 0;
+    Descriptor socket;  // until it is handed over
+    Id worker = 0;      // then
+    std::string address;
+    base::Monotonic until;
+  };
+  struct Ending {
+    base::Monotonic until;
+  };
+  struct Controller {
+    Descriptor socket;
+    std::string line;
+    std::string answer;
+    std::uint64_t awaited = 0;  // the sequence that all workers must have applied before it is answered
+    base::Monotonic until;
+  };
+
+  bool survey(const ServerSettings& settings, std::vector<Partition>& found);
+  base::Result<SurveyResult, std::string> surveyModule(const ServerSettings& settings, std::size_t module);
+  std::optional<std::string> load(ServerSettings settings);
+
+  void turn();
+  int patience() const;
+  void expire();
+
+  void accept();
+  void refuse(const std::string& address, const std::string& why);
+  void makeRoom();
+  void look(Id id);
+  void route(std::list<Unfinished>::iterator waiting, const Destination& destination);
+  Worker* workerFor(const Key& key, const std::string& address);
+  bool setUp(int socket, std::optional<std::size_t> module, bool survey, const ServerSettings& settings,
+             const std::vector<Partition>& partitions);
+  void hear(Id worker);
+  void obey(Worker& worker, Message& message);
+  void closed(Worker& worker, Id connection);
+  void letGo(Worker& worker);
+  void forget(Worker& worker);
+  void reap();
+  void dropUnfinished(Id id, const std::string& why);
+
+  void signal();
+  void reload();
+  void drain();
+
+  void acceptController();
+  void hearController(Id id);
+  std::string command(const std::vector<std::string>& words, bool& changed);
+  static void change(const std::string& verb, Standing& standing, const std::string& client);
+  std::string listPartitions() const;
+  std::string listClients() const;
+  void publish();
+  void answerControllers();
+
+  void loadStandings();
+  void saveStandings();
+  const Partition* find(std::string_view name) const;
+  void watch(int descriptor, std::uint32_t events, std::uint64_t key);
+
+  ServerSettings settings_;
+  const Reread reread_;
+  Log& log_;
+  InstanceId instance_{};
+  WorkerFiles files_;
+  std::vector<Partition> partitions_;
+  Standings standings_;
+  std::uint64_t sequence_ = 0;
+
+  Descriptor poll_;
+  Descriptor signals_;
+  Listener listener_;
+  Listener control_;
+  std::string controlPath_;
+  Id nextId_ = 1;
+  std::list<Unfinished> unfinished_;  // the oldest first
+  std::map<Id, std::list<Unfinished>::iterator> unfinishedById_;
+  std::map<Id, Served> served_;
+  std::map<Id, Worker> workers_;
+  std::map<Key, Id> workerOf_;
+  std::map<pid_t, Ending> ending_;  // let go, not yet ended
+  std::map<Id, Controller> controllers_;
+  bool draining_ = false;
+  base::Monotonic drainUntil_;
+};
+
+}  // namespace p11ha::transport

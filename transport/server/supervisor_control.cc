@@ -1,0 +1,228 @@
+// What p11ha-memberd ctl asks of the supervisor.
+#include <sys/epoll.h>
+#include <sys/socket.h>
+
+#include <algorithm>
+#include <cerrno>
+#include <cstdio>
+#include <fstream>
+#include <sstream>
+
+#include "transport/server/supervisor.h"
+
+namespace p11ha::transport {
+namespace {
+
+constexpr std::size_t kMostControllers = 16;
+constexpr std::size_t kLongestLine = 1024;
+constexpr std::chrono::seconds kControlTime{10};
+constexpr std::uint64_t kControllerKey = std::uint64_t{6} << 56;
+
+std::vector<std::string> wordsOf(const std::string& line) {
+  // Words are separated by tabs: a label may have blanks.
+  std::vector<std::string> words;
+  std::istringstream stream(line);
+  for (std::string word; std::getline(stream, word, '\t');) words.push_back(word);
+  return words;
+}
+
+std::string table(const std::vector<std::vector<std::string>>& rows) {
+  std::vector<std::size_t> widths(rows.front().size());
+  for (const auto& row : rows) {
+    for (std::size_t i = 0; i < row.size(); ++i) widths[i] = std::max(widths[i], row[i].size());
+  }
+  std::string text;
+  for (const auto& row : rows) {
+    std::string line;
+    for (std::size_t i = 0; i < row.size(); ++i) line += row[i] + std::string(widths[i] - row[i].size() + 2, ' ');
+    line.erase(line.find_last_not_of(' ') + 1);
+    text += line + "\n";
+  }
+  return text;
+}
+
+}  // namespace
+
+void Supervisor::acceptController() {
+  Descriptor socket;
+  std::string peer;
+  switch (control_.accept(socket, peer)) {
+    case Listener::Accepted::Nothing:
+      return;
+    case Listener::Accepted::Exhausted:
+      epoll_ctl(poll_.get(), EPOLL_CTL_DEL, control_.descriptor(), nullptr);
+      return;
+    case Listener::Accepted::Connection:
+      break;
+  }
+  if (controllers_.size() >= kMostControllers) return;
+  const Id id = nextId_++;
+  Controller& controller = controllers_[id];
+  controller.socket = std::move(socket);
+  controller.until = std::chrono::steady_clock::now() + kControlTime;
+  watch(controller.socket.get(), EPOLLIN, kControllerKey | id);
+}
+
+void Supervisor::hearController(Id id) {
+  const auto found = controllers_.find(id);
+  if (found == controllers_.end()) return;
+  Controller& controller = found->second;
+  char piece[256];
+  const ssize_t size = recv(controller.socket.get(), piece, sizeof piece, MSG_DONTWAIT);
+  if (size < 0 && (errno == EAGAIN || errno == EINTR)) return;
+  if (size <= 0 || controller.line.size() + static_cast<std::size_t>(size) > kLongestLine) {
+    controllers_.erase(found);
+    return;
+  }
+  controller.line.append(piece, static_cast<std::size_t>(size));
+  const auto end = controller.line.find('\n');
+  if (end == std::string::npos) return;
+  epoll_ctl(poll_.get(), EPOLL_CTL_DEL, controller.socket.get(), nullptr);
+  bool changed = false;
+  controller.answer = command(wordsOf(controller.line.substr(0, end)), changed);
+  if (changed) {
+    publish();
+    controller.awaited = sequence_;
+  }
+  answerControllers();
+}
+
+// Those whose change is in force everywhere.
+void Supervisor::answerControllers() {
+  for (auto at = controllers_.begin(); at != controllers_.end();) {
+    const auto each = at++;
+    Controller& controller = each->second;
+    if (controller.answer.empty()) continue;
+    const bool applied = std::all_of(workers_.begin(), workers_.end(),
+                                     [&](const auto& worker) { return worker.second.applied >= controller.awaited; });
+    if (!applied) continue;
+    // As much as a socket takes at once; the rest of a longer answer waits for nobody.
+    const int room = static_cast<int>(controller.answer.size()) + 4096;
+    setsockopt(controller.socket.get(), SOL_SOCKET, SO_SNDBUF, &room, sizeof room);
+    send(controller.socket.get(), controller.answer.data(), controller.answer.size(), MSG_NOSIGNAL | MSG_DONTWAIT);
+    controllers_.erase(each);
+  }
+}
+
+const Partition* Supervisor::find(std::string_view name) const {
+  const auto found = std::find_if(partitions_.begin(), partitions_.end(),
+                                  [&](const Partition& partition) { return partition.isCalled(name); });
+  return found == partitions_.end() ? nullptr : &*found;
+}
+
+std::string Supervisor::command(const std::vector<std::string>& words, bool& changed) {
+  const std::string verb = words.empty() ? "" : words[0];
+  if (verb == "list" && words.size() == 1) return "0\n" + listPartitions();
+  if (verb == "clients" && words.size() == 1) return "0\n" + listClients();
+  if (verb == "reload" && words.size() == 1) {
+    reload();
+    return "0\n";
+  }
+  const bool ofClient = verb == "revoke" || verb == "restore";
+  if ((verb != "deactivate" && verb != "activate" && !ofClient) || words.size() < 2 ||
+      words.size() > (ofClient ? 3U : 2U))
+    return "2\nno such command\n";
+  const Partition* const partition = find(words[1]);
+  if (partition == nullptr) return "1\nno partition " + words[1] + "\n";
+  const std::string client = words.size() == 3 ? words[2] : "";
+  changed = true;
+  change(verb, standings_[partition->serial], client);
+  log_.info("partition " + partition->serial + ": " + verb + (client.empty() ? "" : " for client " + client));
+  saveStandings();
+  return "0\n";
+}
+
+void Supervisor::change(const std::string& verb, Standing& standing, const std::string& client) {
+  if (verb == "deactivate") {
+    standing.deactivated = true;
+    ++standing.deactivations;
+  } else if (verb == "activate") {
+    standing.deactivated = false;
+  } else if (verb == "revoke") {
+    if (client.empty()) {
+      standing.revoked = true;
+    } else {
+      standing.revokedFrom.insert(client);
+    }
+  } else if (client.empty()) {
+    standing.revoked = false;
+    standing.revokedFrom.clear();
+  } else {
+    standing.revokedFrom.erase(client);
+  }
+}
+
+void Supervisor::publish() {
+  ++sequence_;
+  for (auto& [id, worker] : workers_) {
+    if (!sendMessage(worker.process.socket.get(), MessageKind::Update, StandingsUpdate{sequence_, standings_}))
+      log_.error("worker " + std::to_string(worker.process.pid) + " does not take in how the partitions are");
+  }
+}
+
+std::string Supervisor::listPartitions() const {
+  std::vector<std::vector<std::string>> rows{{"SERIAL", "LABEL", "STATE", "AUTHENTICATION", "CONNECTIONS", "MODULE"}};
+  for (const Partition& partition : partitions_) {
+    const auto found = standings_.find(partition.serial);
+    const Standing standing = found == standings_.end() ? Standing{} : found->second;
+    std::string state(nameOf(standing.stateFor({})));
+    for (const std::string& client : standing.revokedFrom) state += ", revoked from " + client;
+    const auto connections = std::count_if(served_.begin(), served_.end(),
+                                           [&](const auto& each) { return each.second.serial == partition.serial; });
+    rows.push_back({partition.serial, partition.label, state, std::string(nameOf(partition.authentication)),
+                    std::to_string(connections), settings_.modules[partition.module].path});
+  }
+  return table(rows);
+}
+
+std::string Supervisor::listClients() const {
+  std::vector<std::vector<std::string>> rows{
+      {"CLIENT", "APPLICATION", "ADDRESS", "PARTITION", "WORKER", "SESSIONS", "IN FLIGHT", "CALLS"}};
+  for (const auto& [id, worker] : workers_) {
+    for (const Id connection : worker.connections) {
+      const auto served = served_.find(connection);
+      if (served == served_.end()) continue;
+      const Served& one = served->second;
+      rows.push_back({one.client.name, one.application, one.address, one.serial.empty() ? "-" : one.serial,
+                      std::to_string(worker.process.pid), std::to_string(worker.counts.sessions),
+                      std::to_string(worker.counts.inFlight), std::to_string(worker.counts.calls)});
+    }
+  }
+  return table(rows);
+}
+
+// A line each: "deactivated SERIAL", "revoked SERIAL", "revoked SERIAL CLIENT", tabs between.
+void Supervisor::loadStandings() {
+  if (settings_.stateFile.empty()) return;
+  std::ifstream file(settings_.stateFile);
+  for (std::string line; std::getline(file, line);) {
+    const auto words = wordsOf(line);
+    if (words.size() < 2 || words.size() > 3 || (words[0] != "deactivated" && words[0] != "revoked")) {
+      log_.warning(settings_.stateFile + ": not understood: " + line);
+      continue;
+    }
+    change(words[0] == "revoked" ? "revoke" : "deactivate", standings_[words[1]], words.size() == 3 ? words[2] : "");
+  }
+}
+
+void Supervisor::saveStandings() {
+  if (settings_.stateFile.empty()) return;
+  const std::string fresh = settings_.stateFile + ".new";
+  {
+    std::ofstream file(fresh, std::ios::trunc);
+    for (const auto& [serial, standing] : standings_) {
+      if (standing.deactivated) file << "deactivated\t" << serial << "\n";
+      if (standing.revoked) file << "revoked\t" << serial << "\n";
+      for (const std::string& client : standing.revokedFrom) file << "revoked\t" << serial << "\t" << client << "\n";
+    }
+    file.flush();
+    if (!file) {
+      log_.error(fresh + ": cannot be written: the partitions' states are not kept");
+      return;
+    }
+  }
+  if (std::rename(fresh.c_str(), settings_.stateFile.c_str()) != 0)
+    log_.error(settings_.stateFile + ": cannot be replaced: the partitions' states are not kept");
+}
+
+}  // namespace p11ha::transport
