@@ -86,17 +86,10 @@ said "$dir/p11-kit.said" P11_KIT_SERVER_ADDRESS= >/dev/null
 client=$(dpkg-query --listfiles p11-kit-modules | grep '/p11-kit-client\.so$')
 p11kit="p11-kit module=$client token=bench server=${processes[-1]} P11_KIT_SERVER_ADDRESS=unix:path=$dir/p11-kit.sock"
 
-# A throw-away authority for the bare ping-pong.
-mkdir -m 700 "$dir/pki"
-new_key=(-newkey ec -pkeyopt 'ec_paramgen_curve:P-256' -nodes)
-(
-  cd "$dir/pki"
-  openssl req -x509 "${new_key[@]}" -keyout ca.key -out ca.pem -days 2 -subj /CN=ca
-  for name in server client; do
-    openssl req "${new_key[@]}" -keyout "$name.key" -out "$name.csr" -subj "/CN=$name"
-    openssl x509 -req -in "$name.csr" -CA ca.pem -CAkey ca.key -CAcreateserial -out "$name.pem" -days 2
-  done
-) 2>"$dir/pki.said" || { cat "$dir/pki.said" >&2; exit 1; }
+pki() { "$source_dir/testbed/pki.sh" "$dir/pki" "$@"; }
+pki ca ca
+pki server ca server
+pki client ca client
 "$build/bin/p11ha-tls-ping-server" "$dir/pki/ca.pem" "$dir/pki/server.pem" "$dir/pki/server.key" >"$dir/ping.said" &
 processes+=("$!")
 port=$(said "$dir/ping.said" '^')
