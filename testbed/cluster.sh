@@ -1,21 +1,32 @@
 #!/usr/bin/env bash
-# A throw-away cluster of members to try p11ha on: SoftHSM tokens behind a module that can be told to fail.
+# A throw-away cluster of members to try p11ha on: SoftHSM tokens behind a module that can be told to fail, or behind
+# appliances of their own.
 set -euo pipefail
 
 usage() {
   cat <<'TEXT'
 usage: cluster.sh up DIR [--local M] [--remote N] [--label L] [--pin P] [--so-pin P]
        cluster.sh fail|heal DIR K
-       cluster.sh status DIR
+       cluster.sh kill|start|restart|pause|resume DIR K
+       cluster.sh deactivate|activate|revoke|restore DIR K
+       cluster.sh status|pids DIR
        cluster.sh down DIR
 
-up      makes M members in DIR (3), each a fresh, empty SoftHSM token, a group L ("demo") over them, and DIR/env, which
-        is to be sourced by whoever wants to use it. PIN 12345678, SO PIN 87654321.
-fail    member K answers CKR_DEVICE_ERROR to everything, in each process that uses the cluster and in those that start
-        later; in force when the command ends
-heal    member K works again
-status  the members and how they are
-down    ends the cluster and removes what up made
+up       makes M local members in DIR (3, or none with --remote) and N remote ones (none), in this order, each a fresh,
+         empty SoftHSM token, a group L ("demo") over them, and DIR/env, which is to be sourced by whoever wants to use
+         it. A remote member is a p11ha-memberd of its own on this host; certificates are made for the cluster. PIN
+         12345678, SO PIN 87654321.
+fail     member K, a local one, answers CKR_DEVICE_ERROR to everything, in each process that uses the cluster and in
+         those that start later; in force when the command ends
+heal     member K works again
+kill     kill -9 of the daemon of member K, a remote one, and of its workers; start starts it again, at the same port;
+         restart ends it in order and starts it
+pause    SIGSTOP to the daemon and its workers; resume: SIGCONT
+deactivate, activate, revoke, restore
+         what p11ha-memberd ctl does to the partition of member K
+status   the members and how they are
+pids     the processes of the daemons
+down     ends the cluster and removes what up made
 
 P11HA_BUILD names the build directory to use (build/release of this source tree).
 TEXT
@@ -35,7 +46,7 @@ source_dir=$(cd "$(dirname "${BASH_SOURCE[0]}")/.." && pwd)
 build_dir=$(realpath -m -- "${P11HA_BUILD:-$source_dir/build/release}")
 softhsm=${P11HA_FAILING_MODULE:-/usr/lib/softhsm/libsofthsm2.so}
 # All that a cluster consists of; nothing else in DIR is ever touched.
-own_names=(cluster env Chrystoki.conf softhsm2.conf tokens log failing)
+own_names=(cluster env Chrystoki.conf softhsm2.conf tokens log failing pki remote)
 
 # quoted TEXT: as a POSIX shell reads it back.
 quoted() {
@@ -71,16 +82,122 @@ member_serial() {
   awk -v k="$((10#$1))" '$1 == k { print $3 }' "$dir/cluster"
 }
 
-write_tokens() {
-  local count=$1 pin=$2 so_pin=$3 k
-  mkdir "$dir/tokens"
-  cat >"$dir/softhsm2.conf" <<TEXT
-directories.tokendir = $dir/tokens
+# member_of KIND K: its serial, if it is one of those.
+member_of() {
+  local serial kind
+  serial=$(member_serial "$2")
+  kind=$(awk -v k="$((10#$2))" '$1 == k { print $2 }' "$dir/cluster")
+  [[ $kind == "$1" ]] || misused "member $2 is $kind"
+  printf %s "$serial"
+}
+
+# softhsm_conf FOLDER: a store there.
+softhsm_conf() {
+  mkdir "$1/tokens"
+  cat >"$1/softhsm2.conf" <<TEXT
+directories.tokendir = $1/tokens
 objectstore.backend = file
 log.level = ERROR
 slots.removable = false
 library.reset_on_fork = true
 TEXT
+}
+
+# daemon_pid K: of the daemon, if it runs.
+daemon_pid() {
+  local pid file=$dir/remote/$1/pid
+  [[ -s $file ]] || return 1
+  pid=$(<"$file")
+  tr '\0' ' ' <"/proc/$pid/cmdline" 2>/dev/null | grep -qF -- "$dir/remote/$1/memberd.conf" || return 1
+  printf %s "$pid"
+}
+
+start_daemon() {
+  local home=$dir/remote/$1 tries
+  ! daemon_pid "$1" >/dev/null || misused "member $1 runs already"
+  [[ -x $build_dir/bin/p11ha-memberd ]] || failed "$build_dir/bin/p11ha-memberd is missing: build p11ha first"
+  : >"$home/said"
+  # A session of its own: what is done to it is done to its workers, too.
+  SOFTHSM2_CONF=$home/softhsm2.conf setsid "$build_dir/bin/p11ha-memberd" --config "$home/memberd.conf" \
+    </dev/null >"$home/said" 2>&1 &
+  printf '%s\n' "$!" >"$home/pid"
+  for ((tries = 0; tries < 1500; tries++)); do
+    ! grep -q '^port ' "$home/said" || return 0
+    kill -0 "$!" 2>/dev/null || break
+    read -r -t 0.02 <> <(:) || true
+  done
+  failed "the daemon of member $1 does not start: $(tr '\n' ' ' <"$home/said")"
+}
+
+# await_end PID SECONDS
+await_end() {
+  local until=$((SECONDS + $2))
+  while kill -0 "$1" 2>/dev/null && [[ $(ps -o stat= -p "$1" 2>/dev/null) != Z* ]]; do
+    ((SECONDS <= until)) || return 1
+    read -r -t 0.02 <> <(:) || true
+  done
+}
+
+kill_daemon() {
+  local pid
+  pid=$(daemon_pid "$1") || return 0
+  kill -KILL -- "-$pid" 2>/dev/null || true
+  await_end "$pid" 10 || true
+}
+
+end_daemon() {
+  local pid
+  pid=$(daemon_pid "$1") || return 0
+  kill -TERM "$pid"
+  await_end "$pid" 30 || failed "the daemon of member $1 does not end"
+}
+
+tell_daemon() {
+  "$build_dir/bin/p11ha-memberd" ctl "$dir/remote/$1/ctl" "${@:2}"
+}
+
+# write_remote K PIN SO_PIN: a store, a token and a daemon; prints the line for DIR/cluster.
+write_remote() {
+  local k=$1 home=$dir/remote/$1 serial port
+  mkdir -m 700 "$home"
+  softhsm_conf "$home"
+  SOFTHSM2_CONF=$home/softhsm2.conf softhsm2-util --module "$softhsm" --init-token --free --label "member$k" --pin "$2" \
+    --so-pin "$3" >"$home/said" 2>&1 || failed "softhsm2-util: $(tr '\n' ' ' <"$home/said")"
+  serial=$(SOFTHSM2_CONF=$home/softhsm2.conf softhsm2-util --module "$softhsm" --show-slots |
+    awk '$1 == "Serial" && $3 != "" { print $3; exit }')
+  "$source_dir/testbed/pki.sh" "$dir/pki" server ca "server$k"
+  cat >"$home/memberd.conf" <<TEXT
+Appliance = {
+   Listen = 127.0.0.1;
+   Port = 0;
+   ClientCAFile = $dir/pki/ca.pem;
+   ServerCertFile = $dir/pki/server$k.pem;
+   ServerPrivKeyFile = $dir/pki/server$k.key;
+   ControlSocket = $home/ctl;
+   StateFile = $home/state;
+   LogFile = $home/log;
+}
+Modules = {
+   Module00Path = $softhsm;
+}
+Partitions = {
+   Partition00Serial = $serial;
+}
+Clients = {
+   Client00Name = client;
+   Client00Partitions = *;
+}
+TEXT
+  start_daemon "$k"
+  # From now on at this port, so that the clients' configuration stays right.
+  port=$(awk '$1 == "port" { print $2 }' "$home/said")
+  sed -i "s/^   Port = 0;/   Port = $port;/" "$home/memberd.conf"
+  printf '%s remote %s member%s\n' "$k" "$serial" "$k" >>"$dir/cluster.new"
+}
+
+write_tokens() {
+  local count=$1 pin=$2 so_pin=$3 k
+  softhsm_conf "$dir"
   export SOFTHSM2_CONF=$dir/softhsm2.conf
   for ((k = 1; k <= count; k++)); do
     softhsm2-util --module "$softhsm" --init-token --free --label "member$k" --pin "$pin" --so-pin "$so_pin" \
@@ -121,10 +238,23 @@ HAConfiguration = {
    logLen = 262144;
 }
 p11ha = {
-   Module00Path = $build_dir/lib/p11ha-failing.so;
+$(! grep -q ' local ' "$dir/cluster.new" || printf '   Module00Path = %s;\n' "$build_dir/lib/p11ha-failing.so")
    CloningPolicy = user;
 }
 TEXT
+  grep -q ' remote ' "$dir/cluster.new" || return 0
+  {
+    printf 'LunaSA Client = {\n'
+    local k kind rest index=0
+    while read -r k kind rest; do
+      [[ $kind == remote ]] || continue
+      printf '   ServerName%02d = localhost;\n   ServerPort%02d = %s;\n' "$index" "$index" \
+        "$(awk '$1 == "port" { print $2 }' "$dir/remote/$k/said")"
+      index=$((index + 1))
+    done <"$dir/cluster.new"
+    printf '   ServerCAFile = %s;\n   ClientCertFile = %s;\n   ClientPrivKeyFile = %s;\n}\n' "$dir/pki/ca.pem" \
+      "$dir/pki/client.pem" "$dir/pki/client.key"
+  } >>"$dir/Chrystoki.conf"
 }
 
 write_env() {
@@ -166,7 +296,7 @@ check_pin() {
 }
 
 up() {
-  local count=3 label=demo pin=12345678 so_pin=87654321
+  local count='' remote=0 k label=demo pin=12345678 so_pin=87654321
   [[ $# -ge 1 && $1 != -* ]] || misused "up: which DIR?"
   local wanted=$1
   shift
@@ -177,16 +307,21 @@ up() {
     esac
     case $1 in
       --local)
-        in_range "$2" 1 32 || misused "--local: a group has 1 to 32 members"
+        in_range "$2" 0 32 || misused "--local: a group has 1 to 32 members"
         count=$((10#$2))
         ;;
-      --remote) misused "--remote: there are no remote members yet (they come with \"Remote members\")" ;;
+      --remote)
+        in_range "$2" 0 32 || misused "--remote: a group has 1 to 32 members"
+        remote=$((10#$2))
+        ;;
       --label) label=$2 ;;
       --pin) pin=$2 ;;
       --so-pin) so_pin=$2 ;;
     esac
     shift 2
   done
+  [[ -n $count ]] || count=$((remote == 0 ? 3 : 0))
+  in_range $((count + remote)) 1 32 || misused "a group has 1 to 32 members"
   check_label "$label"
   check_pin --pin "$pin"
   check_pin --so-pin "$so_pin"
@@ -205,6 +340,13 @@ up() {
   trap remove_cluster EXIT
   mkdir -m 700 "$dir/failing" "$dir/log"
   write_tokens "$count" "$pin" "$so_pin"
+  if ((remote != 0)); then
+    need openssl openssl
+    mkdir -m 700 "$dir/remote"
+    "$source_dir/testbed/pki.sh" "$dir/pki" ca ca
+    "$source_dir/testbed/pki.sh" "$dir/pki" client ca client
+    for ((k = count + 1; k <= count + remote; k++)); do write_remote "$k" "$pin" "$so_pin"; done
+  fi
   write_configuration "$label"
   (umask 077 && write_env "$label" "$pin" "$so_pin")
   mv "$dir/cluster.new" "$dir/cluster"
@@ -213,9 +355,37 @@ up() {
 
 remove_cluster() {
   rm -f -- "$dir/cluster.new"
-  local name
+  local name home
+  for home in "$dir"/remote/*/; do
+    [[ ! -d $home ]] || kill_daemon "$(basename "$home")"
+  done
   for name in "${own_names[@]}"; do rm -rf -- "${dir:?}/$name"; done
   rmdir -- "$dir" 2>/dev/null || true
+}
+
+daemon_state() {
+  local pid listed
+  pid=$(daemon_pid "$1") || {
+    printf down
+    return
+  }
+  if [[ $(ps -o stat= -p "$pid") == T* ]]; then
+    printf paused
+    return
+  fi
+  listed=$(tell_daemon "$1" list </dev/null 2>/dev/null | awk 'NR == 2 { print $3 }')
+  case $listed in
+    active) printf ok ;;
+    '') printf down ;;
+    *) printf %s "$listed" ;;
+  esac
+}
+
+pids() {
+  local k pid kind rest
+  while read -r k kind rest; do
+    [[ $kind != remote ]] || ! pid=$(daemon_pid "$k") || printf '%s\n' "$pid"
+  done <"$dir/cluster"
 }
 
 status() {
@@ -224,8 +394,12 @@ status() {
     printf 'member|kind|serial|token label|state\n'
     while read -r k kind serial name; do
       state=ok
-      rules=$(failctl rules "serial:$serial" </dev/null)
-      [[ -z $rules ]] || state=failing
+      if [[ $kind == local ]]; then
+        rules=$(failctl rules "serial:$serial" </dev/null)
+        [[ -z $rules ]] || state=failing
+      else
+        state=$(daemon_state "$k")
+      fi
       printf '%s|%s|%s|%s|%s\n' "$k" "$kind" "$serial" "$name" "$state"
     done <"$dir/cluster"
   } | awk -F'|' '{ printf "%-6s  %-6s  %-16s  %-11s  %s\n", $1, $2, $3, $4, $5 }'
@@ -244,17 +418,37 @@ case $command in
   fail | heal)
     (($# == 3)) || misused "$command: wants DIR and K"
     open_cluster "$2"
-    serial=$(member_serial "$3")
+    serial=$(member_of local "$3")
     if [[ $command == fail ]]; then
       failctl fail "serial:$serial" '*' CKR_DEVICE_ERROR
     else
       failctl heal "serial:$serial"
     fi
     ;;
-  status | down)
+  kill | start | restart | pause | resume | deactivate | activate | revoke | restore)
+    (($# == 3)) || misused "$command: wants DIR and K"
+    open_cluster "$2"
+    serial=$(member_of remote "$3")
+    k=$((10#$3))
+    case $command in
+      kill) kill_daemon "$k" ;;
+      start) start_daemon "$k" ;;
+      restart) end_daemon "$k" && start_daemon "$k" ;;
+      pause | resume)
+        pid=$(daemon_pid "$k") || failed "the daemon of member $k does not run"
+        if [[ $command == pause ]]; then kill -STOP -- "-$pid"; else kill -CONT -- "-$pid"; fi
+        ;;
+      *) tell_daemon "$k" "$command" "$serial" ;;
+    esac
+    ;;
+  status | pids | down)
     (($# == 2)) || misused "$command: wants DIR"
     open_cluster "$2"
-    if [[ $command == status ]]; then status; else remove_cluster; fi
+    case $command in
+      status) status ;;
+      pids) pids ;;
+      down) remove_cluster ;;
+    esac
     ;;
   *)
     usage >&2
