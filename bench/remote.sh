@@ -99,7 +99,7 @@ ping+=" P11HA_PING_CA=$dir/pki/ca.pem P11HA_PING_CERTIFICATE=$dir/pki/client.pem
 # remote_group N: a group of so many remote members, as a subject.
 remote_group() {
   local name=remote-$1 pids
-  "$source_dir/testbed/cluster.sh" up "$dir/$name" --local 0 --remote "$1" --label bench --pin "$P11HA_PIN" >&2
+  "$source_dir/testbed/cluster.sh" up "$dir/$name" --remote "$1" --label bench --pin "$P11HA_PIN" >&2
   pids=$("$source_dir/testbed/cluster.sh" pids "$dir/$name")
   printf '%s module=%s token=bench ChrystokiConfigurationPath=%s' "$name" "$build/lib/libp11ha.so" "$dir/$name"
   # shellcheck disable=SC2086 # one word each

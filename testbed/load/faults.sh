@@ -79,7 +79,7 @@ wait_for() {
   done
 }
 
-cluster up "$folder/cluster" --local 0 --remote "$remote"
+cluster up "$folder/cluster" --remote "$remote"
 # shellcheck disable=SC1091
 source "$folder/cluster/env"
 conf=$folder/cluster/Chrystoki.conf
