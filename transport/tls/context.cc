@@ -2,6 +2,7 @@
 
 #include <openssl/err.h>
 #include <openssl/x509.h>
+#include <sys/stat.h>
 
 #include "transport/wire/client_hello.h"
 
@@ -32,6 +33,11 @@ std::string takeTlsError(const std::string& otherwise) {
   // Of a file that cannot be read, the system's own word comes first.
   const unsigned long first = ERR_peek_error();
   std::string text = reason == nullptr ? otherwise : reason;
+  if (ERR_GET_LIB(code) == ERR_LIB_SSL) {
+    if (ERR_GET_REASON(code) == SSL_R_WRONG_VERSION_NUMBER) text = "it does not speak TLS";
+    if (const int alert = ERR_GET_REASON(code) - SSL_AD_REASON_OFFSET; alert > 0)
+      text = std::string("it refuses: ") + SSL_alert_desc_string_long(alert);
+  }
   if (ERR_SYSTEM_ERROR(first)) text = std::system_category().message(static_cast<int>(ERR_GET_REASON(first)));
   ERR_clear_error();
   return text;
@@ -54,6 +60,8 @@ base::Result<TlsContext, std::string> makeTlsContext(TlsSide side, const TlsFile
   if (SSL_CTX_load_verify_file(raw, files.authorities.c_str()) != 1) return failed(files.authorities, "no certificate");
   if (SSL_CTX_use_certificate_chain_file(raw, files.certificate.c_str()) != 1)
     return failed(files.certificate, "no certificate");
+  if (struct stat key{}; stat(files.privateKey.c_str(), &key) == 0 && (key.st_mode & S_IRWXO) != 0)
+    return base::Failure{files.privateKey + ": others than its owner and group may use it"};
   if (SSL_CTX_use_PrivateKey_file(raw, files.privateKey.c_str(), SSL_FILETYPE_PEM) != 1)
     return failed(files.privateKey, "no private key");
   if (SSL_CTX_check_private_key(raw) != 1) return failed(files.privateKey, "it does not belong to the certificate");

@@ -1,0 +1,23 @@
+// When the application's call began that a thread is making: CallDeadline bounds all its tries together.
+#pragma once
+
+#include "base/clock.h"
+
+namespace p11ha::cryptoki {
+
+/// Tries of one and the same call, for as long as this is there. One thread; not nested.
+class SameCall {
+ public:
+  /// `triedBefore`: the call that this thread has made last was its first try already.
+  explicit SameCall(bool triedBefore);
+  ~SameCall();
+  SameCall(const SameCall&) = delete;
+  SameCall& operator=(const SameCall&) = delete;
+
+  bool lasts(base::Monotonic::duration longerThan) const;
+};
+
+/// For members that can end a call: when the call began of which this is a try. Without a SameCall that is now.
+base::Monotonic callBegan();
+
+}  // namespace p11ha::cryptoki

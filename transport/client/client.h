@@ -1,0 +1,66 @@
+// This process as a client of appliances.
+#pragma once
+
+#include <chrono>
+#include <memory>
+#include <string>
+#include <thread>
+#include <vector>
+
+#include "transport/client/remote_member.h"
+
+namespace p11ha::transport {
+
+struct ClientSettings {
+  TlsFiles tls;
+  std::vector<Endpoint> servers;
+  std::chrono::milliseconds connectTimeout{5000};
+  LinkPolicy link;
+  std::chrono::milliseconds callDeadline{20'000};
+  std::chrono::milliseconds keyGenerationDeadline{2'700'000};
+  unsigned links = 1;  // of each member
+};
+
+/// Owned by whoever owns the members, which it must outlive. Has a thread, which tends the links while nobody calls.
+/// Any thread.
+class Client {
+ public:
+  /// The error is what is wrong with a file of the settings, ready to be shown.
+  static base::Result<std::unique_ptr<Client>, std::string> make(ClientSettings settings);
+  ~Client();
+  Client(const Client&) = delete;
+  Client& operator=(const Client&) = delete;
+
+  const ClientSettings& settings() const { return settings_; }
+
+  /// What a server has for this client.
+  struct Listing {
+    std::size_t server = 0;
+    std::vector<PartitionInfo> partitions;
+    std::string problem;  // why that is not known; else empty
+  };
+  /// Asks all servers at once, each for `connectTimeout` at most.
+  std::vector<Listing> list();
+
+  /// For members: connects to one of the servers.
+  base::Result<Dialled, DialError> dialTo(std::size_t server, const std::string& serial, base::Monotonic until);
+  /// And has what came of it tended.
+  void tend(const std::shared_ptr<Attachment>& attachment) P11HA_EXCLUDES(mutex_);
+
+ private:
+  Client(ClientSettings settings, TlsContext context, const ApplicationId& application);
+  void keep() P11HA_EXCLUDES(mutex_);
+
+  const ClientSettings settings_;
+  const TlsContext context_;
+  const ApplicationId application_;
+  const std::string name_;  // of this process, for the servers' logs
+
+  base::Mutex mutex_;
+  base::Condition ending_;
+  bool isEnding_ P11HA_GUARDED_BY(mutex_) = false;
+  std::vector<std::weak_ptr<Attachment>> tended_ P11HA_GUARDED_BY(mutex_);
+  std::thread keeper_;
+};
+
+}  // namespace p11ha::transport
