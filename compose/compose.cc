@@ -15,7 +15,7 @@ using cryptoki::Member;
 
 namespace {
 
-// The tokens of the modules, by the serial number that the configuration knows them by.
+// The tokens of the modules and of the servers, by the serial number that the configuration knows them by.
 class Tokens {
  public:
   Tokens(const config::Settings& settings, cryptoki::Modules& modules, Composition& composition)
@@ -34,20 +34,38 @@ class Tokens {
       }
       addTokens(module, library);
     }
+    composition_.remote = RemoteTokens::make(settings, composition_.complaints);
+    // To groups only those matter that they name.
+    if (settings.ha.haOnly || composition_.remote == nullptr) return;
+    for (const std::string& serial : composition_.remote->serials()) {
+      if (!bySerial_.contains(serial)) add(serial, composition_.remote->member(serial));
+    }
   }
 
   std::shared_ptr<Member> find(const std::string& serial) {
     const auto found = bySerial_.find(serial);
     if (found != bySerial_.end()) return found->second;
-    auto unseen = std::make_shared<UnseenMember>(serial, composition_.modules);
-    bySerial_.emplace(serial, unseen);
-    composition_.tokens.push_back(unseen);
-    return unseen;
+    auto member = isRemote(serial) ? composition_.remote->member(serial) : unseen(serial);
+    bySerial_.emplace(serial, member);
+    composition_.tokens.push_back(member);
+    return member;
   }
-  bool has(const std::string& serial) const { return bySerial_.contains(serial); }
+  bool has(const std::string& serial) const { return bySerial_.contains(serial) || isRemote(serial); }
   void complain(std::string line) { composition_.complaints.push_back(std::move(line)); }
 
  private:
+  bool isRemote(const std::string& serial) const {
+    return composition_.remote != nullptr && composition_.remote->has(serial);
+  }
+
+  std::shared_ptr<Member> unseen(const std::string& serial) {
+    std::vector<std::shared_ptr<Member>> candidates;
+    for (const auto& module : composition_.modules)
+      candidates.push_back(std::make_shared<LocalMember>(module, serial, std::nullopt));
+    if (composition_.remote != nullptr) candidates.push_back(composition_.remote->member(serial));
+    return std::make_shared<UnseenMember>(serial, std::move(candidates));
+  }
+
   void addTokens(const config::Module& module, const std::shared_ptr<LocalModule>& library) {
     if (module.slot) {
       std::string serial = module.serial;
@@ -145,7 +163,7 @@ Composition compose(const config::Settings& settings, cryptoki::Modules& modules
     GroupPlan plan{policyOf(group, settings), {}};
     for (const std::string& serial : group.members) {
       if (!tokens.has(serial)) {
-        tokens.complain("group " + config::inQuotes(group.label) + ": no module shows a token with the serial number " +
+        tokens.complain("group " + config::inQuotes(group.label) + ": nobody shows a token with the serial number " +
                         config::inQuotes(serial) + "; the member is down until one does");
       }
       const bool standby = std::find(group.standby.begin(), group.standby.end(), serial) != group.standby.end();

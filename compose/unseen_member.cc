@@ -2,25 +2,23 @@
 
 namespace p11ha::compose {
 
-UnseenMember::UnseenMember(std::string serial, std::vector<std::shared_ptr<cryptoki::LocalModule>> modules)
-    : serial_(std::move(serial)) {
-  for (auto& module : modules) {
-    candidates_.push_back(std::make_unique<cryptoki::LocalMember>(std::move(module), serial_, std::nullopt));
-  }
-}
-
 CK_RV UnseenMember::attach() {
-  if (cryptoki::LocalMember* found = found_.load(std::memory_order_acquire)) return found->attach();
+  if (cryptoki::Member* found = found_.load(std::memory_order_acquire)) return found->attach();
+  CK_RV rv = CKR_TOKEN_NOT_PRESENT;
   for (const auto& candidate : candidates_) {
-    if (candidate->attach() != CKR_OK) continue;
-    found_.store(candidate.get(), std::memory_order_release);
-    return CKR_OK;
+    const CK_RV there = candidate->attach();
+    if (there == CKR_OK) {
+      found_.store(candidate.get(), std::memory_order_release);
+      return CKR_OK;
+    }
+    // Where nobody can be asked, it may be.
+    if (rv == CKR_TOKEN_NOT_PRESENT) rv = there;
   }
-  return CKR_TOKEN_NOT_PRESENT;
+  return rv;
 }
 
 cryptoki::Outcome UnseenMember::execute(const cryptoki::Call& call) {
-  cryptoki::LocalMember* found = found_.load(std::memory_order_acquire);
+  cryptoki::Member* found = found_.load(std::memory_order_acquire);
   return found == nullptr ? cryptoki::Outcome{CKR_TOKEN_NOT_PRESENT, cryptoki::Fate::NotSent} : found->execute(call);
 }
 

@@ -1,16 +1,19 @@
-// A member whose token no module has shown yet.
+// A member whose token neither a module nor a server has shown yet.
 #pragma once
 
+#include <atomic>
+#include <memory>
 #include <vector>
 
-#include "cryptoki/local_module.h"
+#include "cryptoki/member.h"
 
 namespace p11ha::compose {
 
-/// Looks for its serial number in all modules at each attach(), and is that token from then on.
+/// Is looked for wherever it may be at each attach(), and is that token from then on.
 class UnseenMember final : public cryptoki::Member {
  public:
-  UnseenMember(std::string serial, std::vector<std::shared_ptr<cryptoki::LocalModule>> modules);
+  UnseenMember(std::string serial, std::vector<std::shared_ptr<cryptoki::Member>> candidates)
+      : serial_(std::move(serial)), candidates_(std::move(candidates)) {}
 
   const std::string& serial() const override { return serial_; }
   CK_RV attach() override;
@@ -19,8 +22,8 @@ class UnseenMember final : public cryptoki::Member {
 
  private:
   const std::string serial_;
-  std::vector<std::unique_ptr<cryptoki::LocalMember>> candidates_;
-  std::atomic<cryptoki::LocalMember*> found_{nullptr};
+  const std::vector<std::shared_ptr<cryptoki::Member>> candidates_;
+  std::atomic<cryptoki::Member*> found_{nullptr};
 };
 
 }  // namespace p11ha::compose

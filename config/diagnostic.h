@@ -41,6 +41,8 @@ class Diagnostics {
   void error(std::size_t line, std::string_view key, std::string text);
   void warning(std::size_t line, std::string_view key, std::string text);
 
+  const std::string& file() const { return file_; }
+
   /// All findings by line, then one that counts what was dropped, if anything was. Leaves the collection empty.
   std::vector<Diagnostic> take();
 

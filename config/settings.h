@@ -56,10 +56,11 @@ struct Server {
 
 /// Section LunaSA Client.
 struct Client {
-  std::vector<Server> servers;  ///< by number
+  std::vector<Server> servers;  ///< by number; none where a file is missing that connections need
   std::string caFile;
   std::string certificateFile;
   std::string privateKeyFile;
+  std::vector<Diagnostic> files;  ///< for who cannot use one of the three: where it is named, without a text
   std::chrono::milliseconds receiveTimeout{20000};
   bool tcpKeepAlive = true;
 };

@@ -192,6 +192,31 @@ class GroupSettler {
 
 void settleGroups(Draft& draft, Diagnostics& diagnostics) { GroupSettler(draft, diagnostics).run(); }
 
+namespace {
+
+// Connections need all three.
+void settleClientFiles(Draft& draft, Diagnostics& diagnostics) {
+  Client& client = draft.settings.client;
+  if (client.servers.empty()) return;
+  const Seen first = draft.where("ServerNameNN", Place{client.servers.front().number, {}});
+  bool complete = true;
+  const auto look = [&](std::string_view name, const std::string& path) {
+    const Seen at = draft.where(name, Place{});
+    client.files.push_back({Severity::Error, diagnostics.file(), at.line, at.key, {}});
+    if (!path.empty()) return;
+    complete = false;
+    const Seen& blamed = at.line == 0 ? first : at;
+    diagnostics.error(blamed.line, blamed.key,
+                      "expected a " + std::string(name) + " for connections to servers; remote members are left out");
+  };
+  look("ServerCAFile", client.caFile);
+  look("ClientCertFile", client.certificateFile);
+  look("ClientPrivKeyFile", client.privateKeyFile);
+  if (!complete) client.servers.clear();
+}
+
+}  // namespace
+
 void settleServers(Draft& draft, Diagnostics& diagnostics) {
   std::map<std::pair<std::string, std::uint16_t>, std::size_t> lines;
   for (auto& [number, server] : draft.servers) {
@@ -212,6 +237,7 @@ void settleServers(Draft& draft, Diagnostics& diagnostics) {
     }
     draft.settings.client.servers.push_back(std::move(server));
   }
+  settleClientFiles(draft, diagnostics);
 }
 
 void settleModules(Draft& draft, Diagnostics& diagnostics) {

@@ -5,6 +5,7 @@
 
 #include <cstdlib>
 #include <new>
+#include <utility>
 #include <vector>
 
 #include "pkcs11/initialize_arguments.h"
@@ -45,6 +46,8 @@ struct Process : Door {
   // Runtimes that a call is stuck in, where leak checkers find them. Changed by whoever has the turn.
   std::vector<Runtime*> abandoned;
   std::atomic<bool> stuck{false};  // in a runtime that was left
+
+  bool hasConnected = false;  // changed by whoever has the turn
 
   std::atomic<bool> exiting{false};      // the modules' own clean-up may have run: they are not called any more
   std::atomic<bool> endedByExit{false};  // what the application's C_Finalize would have ended
@@ -150,7 +153,9 @@ CK_RV initialize(const cryptoki::InitializeArgs* arguments) {
   std::unique_ptr<Runtime> runtime;
   const CK_RV rv = Runtime::create(process.modules, runtime);
   // Handlers run in the reverse order of their registration, and modules register theirs when they are loaded.
-  if (process.modules.takeLoaded()) std::atexit(&atExit);
+  // So do the libraries that connections use, when the first of these is made.
+  const bool connects = rv == CKR_OK && runtime->connects() && !std::exchange(process.hasConnected, true);
+  if (process.modules.takeLoaded() || connects) std::atexit(&atExit);
   if (rv == CKR_OK) process.gate.load()->open(*runtime.release());
   return rv;
 }

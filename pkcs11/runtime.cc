@@ -45,6 +45,9 @@ Runtime::Runtime(const config::Settings& settings, cryptoki::Modules& modules)
   }
   for (compose::GroupPlan& group : composition_.groups) add(ha::Face::Group, group.policy, group.members, log_);
   for (const Managed& managed : tokens_) managed.token->start();
+  if (composition_.remote != nullptr) {
+    for (const std::string& line : composition_.remote->problems()) complain(line);
+  }
   events_.forget();
 }
 
@@ -72,6 +75,10 @@ bool Runtime::leave(base::Monotonic until, const base::Task& part) {
 bool Runtime::shutDown(base::Gate<Runtime>& gate) {
   events_.end();
   bool clean = gate.waitEmpty(clock_.now() + finalizeWait_);
+  if (!clean && composition_.remote != nullptr) {
+    composition_.remote->close();
+    clean = gate.waitEmpty(clock_.now() + finalizeWait_);
+  }
   const base::Monotonic until = clock_.now() + finalizeWait_;
   if (clean) {
     clean = leave(until, [this] {
@@ -81,6 +88,8 @@ bool Runtime::shutDown(base::Gate<Runtime>& gate) {
       }
     });
   }
+  // Whoever is still in a call on one of these, or connects, comes back.
+  if (composition_.remote != nullptr) composition_.remote->close();
   for (std::size_t i = stopped_.load(); i < tokens_.size(); ++i) tokens_[i].token->stopManaging();
   for (const Managed& managed : tokens_) managed.scheduler->stop();
   // Attempts to recover a member, begun before its management ended.

@@ -25,6 +25,8 @@ class Runtime {
   /// With the gate closed: wakes the calls that sleep, waits FinalizeWait for the others, and as long again for the
   /// members to take their leave. False: some call did not come back, and the runtime must be left where it is.
   bool shutDown(base::Gate<Runtime>& gate);
+  /// It has members elsewhere.
+  bool connects() const { return composition_.remote != nullptr; }
   /// No thread of its own is inside a member. Takes no lock: also for a child of fork that looks at its parent's.
   bool idle() const { return workers_.idle(); }
 

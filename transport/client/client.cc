@@ -17,6 +17,7 @@ std::string ownName() { return std::string(program_invocation_short_name) + " ("
 }  // namespace
 
 base::Result<std::unique_ptr<Client>, std::string> Client::make(ClientSettings settings) {
+  if (const auto problem = problemOfKeyFile(settings.tls.privateKey)) return base::Failure{*problem};
   auto context = makeTlsContext(TlsSide::Client, settings.tls);
   if (!context) return base::Failure{context.error()};
   ApplicationId application{};
@@ -75,7 +76,7 @@ std::vector<Client::Listing> Client::list() {
 }
 
 base::Result<Dialled, DialError> Client::dialTo(std::size_t server, const std::string& serial, base::Monotonic until) {
-  return dial(settings_.servers[server], *context_, {application_, serial}, name_, until);
+  return dial(settings_.servers[server], *context_, {application_, serial}, name_, {until, &ended_});
 }
 
 void Client::tend(const std::shared_ptr<Attachment>& attachment) {

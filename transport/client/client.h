@@ -44,6 +44,8 @@ class Client {
 
   /// For members: connects to one of the servers.
   base::Result<Dialled, DialError> dialTo(std::size_t server, const std::string& serial, base::Monotonic until);
+  /// Connects no more: whoever is at it comes back.
+  void end() { ended_.store(true); }
   /// And has what came of it tended.
   void tend(const std::shared_ptr<Attachment>& attachment) P11HA_EXCLUDES(mutex_);
 
@@ -54,6 +56,7 @@ class Client {
   const ClientSettings settings_;
   const TlsContext context_;
   const ApplicationId application_;
+  std::atomic<bool> ended_{false};
   const std::string name_;  // of this process, for the servers' logs
 
   base::Mutex mutex_;

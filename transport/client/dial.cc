@@ -13,8 +13,8 @@ namespace {
 // A connection under way. Whatever goes wrong is noted once.
 class Dialling {
  public:
-  Dialling(Socket socket, TlsChannel channel, base::Monotonic until)
-      : socket_(std::move(socket)), channel_(std::move(channel)), until_(until) {}
+  Dialling(Socket socket, TlsChannel channel, const Patience& patience)
+      : socket_(std::move(socket)), channel_(std::move(channel)), patience_(patience) {}
 
   bool shakeHands() {
     while (true) {
@@ -82,16 +82,14 @@ class Dialling {
   }
 
   bool waitFor(short events) {
-    while (true) {
-      const auto left = std::chrono::ceil<std::chrono::milliseconds>(until_ - std::chrono::steady_clock::now()).count();
+    while (!patience_.ended()) {
       pollfd waiting{socket_.get(), events, 0};
-      const int ready = left <= 0 ? 0 : poll(&waiting, 1, static_cast<int>(std::min<long>(left, 60'000)));
+      const int ready = poll(&waiting, 1, patience_.milliseconds());
       if (ready > 0) return true;
-      if (ready < 0 && errno == EINTR) continue;
-      if (left > 0 && ready == 0) continue;
-      problem_ = "no answer in time";
-      return false;
+      if (ready < 0 && errno != EINTR) break;
     }
+    problem_ = "no answer in time";
+    return false;
   }
 
   bool flush() {
@@ -130,7 +128,7 @@ class Dialling {
   Socket socket_;
   TlsChannel channel_;
   std::unique_ptr<FrameReader> frames_ = std::make_unique<FrameReader>(kLongestGreeting);
-  const base::Monotonic until_;
+  const Patience patience_;
   std::string problem_;
   std::array<std::uint8_t, 16384> received_;
 };
@@ -142,13 +140,13 @@ CK_RV returnValue(Farewell reason) {
 }  // namespace
 
 base::Result<Dialled, DialError> dial(const Endpoint& server, SSL_CTX& context, const Destination& destination,
-                                      const std::string& application, base::Monotonic until) {
+                                      const std::string& application, const Patience& patience) {
   const auto failure = [&](CK_RV rv, const std::string& why) {
     return base::Failure{DialError{rv, "server " + server.text() + ": " + why}};
   };
-  auto socket = connectTo(server, until);
+  auto socket = connectTo(server, patience);
   if (!socket) return failure(CKR_DEVICE_ERROR, socket.error());
-  Dialling dialling(std::move(*socket), TlsChannel::client(context, server.host, alpnOf(destination)), until);
+  Dialling dialling(std::move(*socket), TlsChannel::client(context, server.host, alpnOf(destination)), patience);
   if (!dialling.shakeHands()) return failure(CKR_DEVICE_ERROR, dialling.problem());
   dialling.say({kProtocolVersion, destination.serial, application});
   const auto frame = dialling.hear();

@@ -27,9 +27,9 @@ struct DialError {
   std::string text;  // with the server's name, ready to be shown
 };
 
-/// Connects, shakes hands and greets; blocks until then at most. `application` is what the server's log calls this
+/// Connects, shakes hands and greets. `application` is what the server's log calls this
 /// process. Any thread; may throw std::bad_alloc.
 base::Result<Dialled, DialError> dial(const Endpoint& server, SSL_CTX& context, const Destination& destination,
-                                      const std::string& application, base::Monotonic until);
+                                      const std::string& application, const Patience& patience);
 
 }  // namespace p11ha::transport

@@ -99,7 +99,7 @@ int resolve(const Endpoint& endpoint, int flags, Addresses& found) {
 }
 
 // The resolver knows no deadline: a thread that nobody waits for longer than that.
-base::Result<Addresses, std::string> resolveUntil(const Endpoint& endpoint, base::Monotonic until) {
+base::Result<Addresses, std::string> resolveUntil(const Endpoint& endpoint, const Patience& patience) {
   Addresses numeric;
   if (resolve(endpoint, AI_NUMERICHOST, numeric) == 0) return numeric;
   const auto resolving = std::make_shared<Resolving>();
@@ -118,8 +118,8 @@ base::Result<Addresses, std::string> resolveUntil(const Endpoint& endpoint, base
   }
   base::Lock lock(resolving->mutex);
   while (!resolving->isDone) {
-    if (std::chrono::steady_clock::now() >= until) return base::Failure{std::string("its name is not found in time")};
-    resolving->done.waitUntil(resolving->mutex, until);
+    if (patience.ended()) return base::Failure{std::string("its name is not found in time")};
+    resolving->done.waitUntil(resolving->mutex, patience.next());
   }
   if (resolving->error != 0) return base::Failure{std::string("its name: ") + gai_strerror(resolving->error)};
   return std::move(resolving->addresses);
@@ -134,14 +134,13 @@ void setUp(int descriptor, const Endpoint& endpoint) {
 }
 
 // Nothing: it is connected.
-std::string connectOne(int descriptor, const addrinfo& address, base::Monotonic until) {
+std::string connectOne(int descriptor, const addrinfo& address, const Patience& patience) {
   if (connect(descriptor, address.ai_addr, address.ai_addrlen) == 0) return {};
   if (errno != EINPROGRESS) return describe(errno);
   for (;;) {
-    const auto left = std::chrono::ceil<std::chrono::milliseconds>(until - std::chrono::steady_clock::now()).count();
-    if (left <= 0) return "no answer in time";
+    if (patience.ended()) return "no answer in time";
     pollfd waiting{descriptor, POLLOUT, 0};
-    const int ready = poll(&waiting, 1, static_cast<int>(std::min<long>(left, 60'000)));
+    const int ready = poll(&waiting, 1, patience.milliseconds());
     if (ready < 0 && errno != EINTR) return describe(errno);
     if (ready > 0) break;
   }
@@ -179,8 +178,8 @@ void Socket::reset() {
   close(std::exchange(descriptor_, -1));
 }
 
-base::Result<Socket, std::string> connectTo(const Endpoint& endpoint, base::Monotonic until) {
-  auto addresses = resolveUntil(endpoint, until);
+base::Result<Socket, std::string> connectTo(const Endpoint& endpoint, const Patience& patience) {
+  auto addresses = resolveUntil(endpoint, patience);
   if (!addresses) return base::Failure{addresses.error()};
   std::string problem = "it has no address";
   for (const addrinfo* address = addresses->get(); address != nullptr; address = address->ai_next) {
@@ -191,9 +190,10 @@ base::Result<Socket, std::string> connectTo(const Endpoint& endpoint, base::Mono
     }
     setUp(socket.get(), endpoint);
     // What is left of the time is for all addresses that are left.
-    base::Monotonic::duration share = until - std::chrono::steady_clock::now();
-    if (address->ai_next != nullptr) share /= 2;
-    problem = connectOne(socket.get(), *address, std::chrono::steady_clock::now() + share);
+    Patience share = patience;
+    const auto now = std::chrono::steady_clock::now();
+    if (address->ai_next != nullptr) share.until = now + (patience.until - now) / 2;
+    problem = connectOne(socket.get(), *address, share);
     if (problem.empty()) return socket;
   }
   return base::Failure{problem};

@@ -3,8 +3,8 @@
 
 #include <string>
 
-#include "base/clock.h"
 #include "base/result.h"
+#include "transport/client/patience.h"
 
 namespace p11ha::transport {
 
@@ -36,7 +36,7 @@ struct Endpoint {
 };
 
 /// Resolves the name and connects, to each of its addresses in turn. The error says what went wrong, ready to be shown
-/// after the server's name. Any thread; blocks until then at most. The socket does not wait when it is read from.
-base::Result<Socket, std::string> connectTo(const Endpoint& endpoint, base::Monotonic until);
+/// after the server's name. Any thread. The socket does not wait when it is read from.
+base::Result<Socket, std::string> connectTo(const Endpoint& endpoint, const Patience& patience);
 
 }  // namespace p11ha::transport

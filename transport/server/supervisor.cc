@@ -82,6 +82,7 @@ std::optional<std::string> Supervisor::start() {
 
 // Takes settings over, if what they name can be used.
 std::optional<std::string> Supervisor::load(ServerSettings settings) {
+  if (auto problem = problemOfKeyFile(settings.tls.privateKey)) return problem;
   auto files = WorkerFiles::copyOf(settings.tls);
   if (!files) return files.error();
   if (auto context = makeTlsContext(TlsSide::Server, files->paths()); !context) {

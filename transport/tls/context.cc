@@ -4,6 +4,8 @@
 #include <openssl/x509.h>
 #include <sys/stat.h>
 
+#include <system_error>
+
 #include "transport/wire/client_hello.h"
 
 namespace p11ha::transport {
@@ -43,6 +45,13 @@ std::string takeTlsError(const std::string& otherwise) {
   return text;
 }
 
+std::optional<std::string> problemOfKeyFile(const std::string& path) {
+  struct stat key {};
+  if (stat(path.c_str(), &key) != 0) return path + ": " + std::system_category().message(errno);
+  if ((key.st_mode & S_IRWXO) == 0) return std::nullopt;
+  return path + ": others than its owner and its group may use it";
+}
+
 base::Result<TlsContext, std::string> makeTlsContext(TlsSide side, const TlsFiles& files) {
   ERR_clear_error();
   TlsContext context(SSL_CTX_new(side == TlsSide::Server ? TLS_server_method() : TLS_client_method()));
@@ -60,8 +69,6 @@ base::Result<TlsContext, std::string> makeTlsContext(TlsSide side, const TlsFile
   if (SSL_CTX_load_verify_file(raw, files.authorities.c_str()) != 1) return failed(files.authorities, "no certificate");
   if (SSL_CTX_use_certificate_chain_file(raw, files.certificate.c_str()) != 1)
     return failed(files.certificate, "no certificate");
-  if (struct stat key{}; stat(files.privateKey.c_str(), &key) == 0 && (key.st_mode & S_IRWXO) != 0)
-    return base::Failure{files.privateKey + ": others than its owner and group may use it"};
   if (SSL_CTX_use_PrivateKey_file(raw, files.privateKey.c_str(), SSL_FILETYPE_PEM) != 1)
     return failed(files.privateKey, "no private key");
   if (SSL_CTX_check_private_key(raw) != 1) return failed(files.privateKey, "it does not belong to the certificate");

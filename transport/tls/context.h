@@ -4,6 +4,7 @@
 #include <openssl/ssl.h>
 
 #include <memory>
+#include <optional>
 #include <span>
 #include <string>
 
@@ -30,6 +31,9 @@ enum class TlsSide : std::uint8_t { Client, Server };
 /// kProtocolName. The error names the file and what is wrong with it, an expired certificate of one's own included. Any
 /// thread, as everything here.
 base::Result<TlsContext, std::string> makeTlsContext(TlsSide side, const TlsFiles& files);
+
+/// What is wrong with the file of a private key, apart from its content.
+std::optional<std::string> problemOfKeyFile(const std::string& path);
 
 /// What OpenSSL's queue of errors of this thread says, and empties it; `otherwise` where it says nothing.
 std::string takeTlsError(const std::string& otherwise);

@@ -94,7 +94,8 @@ TEST(SettingsFindings, ServersAreChecked) {
   const Settings settings =
       readText(section("LunaSA Client",
                        "ServerName00 = a;\nServerPort00 = x;\nServerPort01 = 1;\nServerName02 = A;\n"
-                       "ServerName03 = a;\nServerPort03 = 1793;\n"));
+                       "ServerName03 = a;\nServerPort03 = 1793;\n"
+                       "ServerCAFile = /ca;\nClientCertFile = /cert;\nClientPrivKeyFile = /key;\n"));
   EXPECT_EQ(
       linesOf(settings),
       (Lines{"E f:3: ServerPort00: expected a whole number from 1 to 65535, found \"x\"; the default 1792 is used",
@@ -103,6 +104,17 @@ TEST(SettingsFindings, ServersAreChecked) {
   ASSERT_EQ(settings.client.servers.size(), 2U);
   EXPECT_EQ(settings.client.servers[0].port, 1792);
   EXPECT_EQ(settings.client.servers[1].port, 1793);
+}
+
+TEST(SettingsFindings, ConnectionsToServersNeedTheirFiles) {
+  const Settings settings =
+      readText(section("LunaSA Client", "ServerName02 = a;\nServerCAFile = /ca;\nClientCertFile = ;\n"));
+  EXPECT_EQ(
+      linesOf(settings),
+      (Lines{
+          "E f:2: ServerName02: expected a ClientPrivKeyFile for connections to servers; remote members are left out",
+          "E f:4: ClientCertFile: expected a ClientCertFile for connections to servers; remote members are left out"}));
+  EXPECT_TRUE(settings.client.servers.empty());
 }
 
 TEST(SettingsFindings, ModulesAreChecked) {
