@@ -336,7 +336,10 @@ void Connection::waitForRoom() {
 }
 
 bool Connection::protocolError(const std::string& why) {
-  worker_.log().warning(handed_.address + ": client " + client_.name + ": closed: " + why);
+  {
+    base::Lock lock(mutex_);
+    if (why_.empty()) why_ = why;
+  }
   sayGoodbye({Farewell::Protocol, why});
   return false;
 }
@@ -518,7 +521,6 @@ bool Connection::run(Task& task) {
     wrong = "no memory left for a call";
   }
   if (!wrong.empty()) {
-    worker_.log().warning(handed_.address + ": client " + client_.name + ": closed: " + wrong);
     drop({Farewell::Protocol, wrong});
     return false;
   }
@@ -573,8 +575,14 @@ void Connection::end() {
   }
   ::shutdown(socket_.get(), SHUT_RDWR);
   for (TaskPtr& task : dropped) worker_.giveBack(std::move(task));
-  if (greeted())
-    worker_.log().info(handed_.address + ": client " + client_.name + " has gone" + (why.empty() ? "" : ": " + why));
+  if (greeted()) {
+    const std::string who = handed_.address + ": client " + client_.name;
+    if (why.empty()) {
+      worker_.log().info(who + " has gone");
+    } else {
+      worker_.log().warning(who + ": closed: " + why);
+    }
+  }
   // Counted before the supervisor hears of it, and perhaps lets this process end.
   const Worker::Activity counted(worker_);
   const std::shared_ptr<Connection> self = shared_from_this();

@@ -1,0 +1,230 @@
+// An appliance told what to do while it runs.
+#include <signal.h>
+#include <sys/stat.h>
+
+#include "tests/appliance/appliance.h"
+#include "tests/support/program.h"
+
+namespace p11ha::tests {
+
+using cryptoki::Fn;
+using cryptoki::makeCall;
+using transport::Farewell;
+using transport::PartitionState;
+
+namespace {
+
+class AdministrationTest : public ApplianceTest {
+ protected:
+  /// A client that is logged in and has a key.
+  void begin(const ApplianceText& text = {}) {
+    start(text);
+    alice = greeted("alice", 0, 5);
+    ASSERT_TRUE(alice);
+    session = open(*alice);
+    ASSERT_EQ(login(*alice, session), CKR_OK);
+    ASSERT_EQ(makeKey(*alice, session, key), CKR_OK);
+  }
+  void tellsState(PartitionState state) const {
+    const auto change = alice->awaitState();
+    ASSERT_TRUE(change);
+    EXPECT_EQ(change->state, state);
+    EXPECT_EQ(change->serial, store.serial(0));
+  }
+  bool find() const {
+    return alice->call(makeCall<Fn::FindObjectsInit>(session, nullptr, CK_ULONG{0})) == CKR_OK &&
+           alice->call(makeCall<Fn::FindObjectsFinal>(session)) == CKR_OK;
+  }
+
+  std::unique_ptr<RawClient> alice;
+  CK_SESSION_HANDLE session = 0;
+  CK_OBJECT_HANDLE key = 0;
+};
+
+TEST_F(AdministrationTest, ListsPartitionsAndClients) {
+  begin();
+  const auto [status, partitions] = ctl("list");
+  EXPECT_EQ(status, 0);
+  EXPECT_NE(partitions.find(store.serial(0) + "  member1  active  PASSWORD"), std::string::npos) << partitions;
+  EXPECT_NE(ctl("clients").second.find("alice   test         127.0.0.1:"), std::string::npos) << ctl("clients").second;
+  EXPECT_EQ(ctl("dance").first, 2);
+  EXPECT_EQ(ctl("activate nothing"), (std::pair{1, std::string("no partition nothing\n")}));
+  struct stat socket {};
+  ASSERT_EQ(stat((store.folder() / "ctl").c_str(), &socket), 0);
+  EXPECT_EQ(socket.st_mode & 0777, 0600U);
+}
+
+TEST_F(AdministrationTest, DeactivatingEndsLogins) {
+  begin();
+  EXPECT_EQ(ctl("deactivate member1").first, 0);
+  EXPECT_EQ(sign(*alice, session, key), CKR_USER_NOT_LOGGED_IN);
+  EXPECT_FALSE(find());
+  EXPECT_EQ(random(*alice, session), CKR_OK);
+  EXPECT_EQ(login(*alice, session), CKR_USER_NOT_LOGGED_IN);
+  tellsState(PartitionState::Deactivated);
+  const auto late = greeted("bob");
+  ASSERT_TRUE(late);
+  EXPECT_EQ(late->greeting().partitions[0].state, PartitionState::Deactivated);
+  EXPECT_EQ(login(*late, open(*late)), CKR_USER_NOT_LOGGED_IN);
+
+  EXPECT_EQ(ctl("activate member1").first, 0);
+  tellsState(PartitionState::Active);
+  EXPECT_EQ(sign(*alice, session, key), CKR_USER_NOT_LOGGED_IN) << "activating logs nobody in";
+  EXPECT_EQ(login(*alice, session), CKR_OK);
+  EXPECT_EQ(makeKey(*alice, session, key), CKR_OK);
+  EXPECT_EQ(sign(*alice, session, key), CKR_OK);
+}
+
+TEST_F(AdministrationTest, DeactivatingEndsLoginsHoweverShort) {
+  begin();
+  ctl("deactivate member1");
+  ctl("activate member1");
+  EXPECT_EQ(sign(*alice, session, key), CKR_USER_NOT_LOGGED_IN);
+  CK_SESSION_INFO info{};
+  EXPECT_TRUE(await(
+      [&] {
+        return alice->call(makeCall<Fn::GetSessionInfo>(session, &info)) == CKR_OK &&
+               info.state == CKS_RW_PUBLIC_SESSION;
+      },
+      "the login's end in the module"));
+  EXPECT_EQ(login(*alice, session), CKR_OK);
+}
+
+TEST_F(AdministrationTest, TheSecurityOfficerNeedsNoActivation) {
+  start();
+  const auto officer = greeted("alice");
+  ASSERT_TRUE(officer);
+  ctl("deactivate member1");
+  EXPECT_EQ(login(*officer, open(*officer), "87654321", CKU_SO), CKR_OK);
+}
+
+TEST_F(AdministrationTest, RevokingTakesThePartitionAway) {
+  begin();
+  const auto bob = greeted("bob");
+  ASSERT_TRUE(bob);
+  const CK_SESSION_HANDLE ofBob = open(*bob);
+  EXPECT_EQ(ctl("revoke member1 alice").first, 0);
+  CK_TOKEN_INFO info{};
+  EXPECT_EQ(alice->call(makeCall<Fn::GetTokenInfo>(CK_SLOT_ID{0}, &info)), CKR_TOKEN_NOT_PRESENT);
+  EXPECT_EQ(sign(*alice, session, key), CKR_TOKEN_NOT_PRESENT);
+  tellsState(PartitionState::Revoked);
+  EXPECT_EQ(random(*bob, ofBob), CKR_OK);
+  const auto late = greeted("alice");
+  ASSERT_TRUE(late);
+  EXPECT_EQ(late->greeting().partitions[0].state, PartitionState::Revoked);
+
+  EXPECT_EQ(ctl("restore member1 alice").first, 0);
+  tellsState(PartitionState::Active);
+  EXPECT_TRUE(await([&] { return random(*alice, session) == CKR_SESSION_HANDLE_INVALID; }, "the session's end"));
+  session = open(*alice);
+  EXPECT_EQ(makeKey(*alice, session, key), CKR_USER_NOT_LOGGED_IN);
+  EXPECT_EQ(login(*alice, session), CKR_OK);
+
+  EXPECT_EQ(ctl("revoke member1").first, 0);
+  EXPECT_EQ(random(*bob, ofBob), CKR_TOKEN_NOT_PRESENT);
+}
+
+TEST_F(AdministrationTest, StatesOutliveARestartAndInstancesDoNot) {
+  const ApplianceText text{.appliance = "   StateFile = " + (store.folder() / "state").string() + ";\n"};
+  begin(text);
+  ctl("deactivate member1");
+  ctl("revoke member1 bob");
+  EXPECT_EQ(end(SIGTERM), 0);
+  start(text);
+  const auto again = greeted("alice", 0, 5);
+  const auto bob = greeted("bob");
+  ASSERT_TRUE(again && bob);
+  EXPECT_NE(again->greeting().instance, alice->greeting().instance);
+  EXPECT_EQ(again->greeting().partitions[0].state, PartitionState::Deactivated);
+  EXPECT_EQ(bob->greeting().partitions[0].state, PartitionState::Revoked);
+}
+
+TEST_F(AdministrationTest, APedPartitionKnowsTheUsersPinAndNobodyElses) {
+  start({.partitions = "   Partition00Authentication = PED;\n   Partition00PedPin = 12345678;\n"});
+  const auto client = greeted("alice");
+  ASSERT_TRUE(client);
+  CK_TOKEN_INFO info{};
+  EXPECT_EQ(client->call(makeCall<Fn::GetTokenInfo>(CK_SLOT_ID{0}, &info)), CKR_OK);
+  EXPECT_NE(info.flags & CKF_PROTECTED_AUTHENTICATION_PATH, 0U);
+  const CK_SESSION_HANDLE of = open(*client);
+  const auto without = [&](CK_USER_TYPE user) {
+    return client->call(makeCall<Fn::Login>(of, user, nullptr, CK_ULONG{0}));
+  };
+  EXPECT_NE(without(CKU_SO), CKR_OK);
+  EXPECT_EQ(without(CKU_USER), CKR_OK);
+  EXPECT_EQ(makeKey(*client, of, key), CKR_OK);
+  ctl("deactivate member1");
+  EXPECT_EQ(sign(*client, of, key), CKR_USER_NOT_LOGGED_IN);
+  EXPECT_EQ(without(CKU_USER), CKR_USER_NOT_LOGGED_IN);
+  ctl("activate member1");
+  EXPECT_EQ(without(CKU_USER), CKR_OK);
+}
+
+TEST_F(AdministrationTest, ReloadsWhatIsGoodAndKeepsWhatWasGood) {
+  begin();
+  // Without bob, and with a limit that is seen at once.
+  configure({.limits = "   MaxSessions = 2;\n", .clients = "   Client00Name = alice;\n   Client00Partitions = *;\n"});
+  tell(SIGHUP);
+  ASSERT_TRUE(awaitLog("configuration read again"));
+  const auto bob = client("bob");
+  EXPECT_FALSE(bob->greet());
+  EXPECT_EQ(sign(*alice, session, key), CKR_OK);
+
+  configure({.limits = "   MaxSessions = many;\n", .clients = ""});
+  tell(SIGHUP);
+  ASSERT_TRUE(awaitLog("the configuration is not taken over"));
+  EXPECT_EQ(logged("memberd.conf:12: MaxSessions: expected a whole number from 1 to 10000000, found \"many\""), 1U);
+  ASSERT_TRUE(greeted("alice"));
+
+  configure({.clients = "   Client00Name = bob;\n   Client00Partitions = *;\n"});
+  tell(SIGHUP);
+  EXPECT_TRUE(alice->awaitEnd());
+  EXPECT_TRUE(awaitLog("closed: the partition is no longer yours"));
+  EXPECT_TRUE(greeted("bob"));
+}
+
+TEST_F(AdministrationTest, SaysWhatIsWrongWithItsConfiguration) {
+  configure({.appliance = "   Lisen = x;\n",
+             .limits = "   MaxClients = 0;\n",
+             .partitions = "   Partition01Label = member2;\n   Partition01Module = 7;\n",
+             .clients = "   Client00Name = alice;\n   Client01Fingerprint = zz;\n   Client01Partitions = *;\n"});
+  const std::string file = configuration();
+  const std::string said =
+      runCommandLine(P11HA_BINARY_DIR "/bin/p11ha-memberd --check --config " + file + " 2>&1").text;
+  for (const char* const line :
+       {":10: Lisen: unknown key in section Appliance",
+        ":13: MaxClients: expected a whole number from 1 to 100000, found \"0\"",
+        ":20: Partition1: there is no Module7Path", ":24: Client0: expected the partitions that it may use",
+        ":25: Client01Fingerprint: expected 64 hex digits, with colons or without, found \"zz\""})
+    EXPECT_NE(said.find(file + line), std::string::npos) << line << "\n" << said;
+}
+
+TEST_F(AdministrationTest, NoMoreApplicationsThanThereMayBe) {
+  start({.limits = "   MaxClients = 2;\n"});
+  auto one = greeted("alice");
+  const auto two = greeted("alice");
+  ASSERT_TRUE(one && two);
+  EXPECT_FALSE(client("alice")->greet());
+  EXPECT_TRUE(awaitLog("there are 2 applications already"));
+  one->close();
+  EXPECT_TRUE(await([&] { return client("alice")->greet(); }, "room for another"));
+}
+
+TEST_F(AdministrationTest, NoSecretIsEverLogged) {
+  begin({.partitions = "   Partition00Authentication = PED;\n   Partition00PedPin = 12345678;\n"});
+  login(*alice, session, "98765432");
+  logout(*alice, session);
+  login(*alice, session, "98765432");
+  EXPECT_EQ(logged("12345678") + logged("98765432"), 0U);
+}
+
+TEST_F(AdministrationTest, DiesWithItsWorkers) {
+  begin();
+  const pid_t worker = workerOf("alice");
+  end(SIGKILL);
+  EXPECT_TRUE(alice->awaitEnd());
+  EXPECT_TRUE(await([&] { return kill(worker, 0) != 0; }, "the worker's end"));
+}
+
+}  // namespace
+}  // namespace p11ha::tests
