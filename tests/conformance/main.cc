@@ -1,6 +1,7 @@
 // p11ha-conformance: does a group answer as its member does?
 #include <unistd.h>
 
+#include <algorithm>
 #include <fstream>
 #include <iostream>
 #include <mutex>
@@ -40,13 +41,17 @@ struct Options {
   std::string differences;
 };
 
+// "softhsm 3", "softhsm remote 1".
+std::string setting(const Options& options) {
+  std::string name = std::filesystem::path(options.profile).stem().string();
+  std::replace(name.begin(), name.end(), '-', ' ');
+  return name + ' ' + std::to_string(options.members);
+}
+
 // Runs scenarios on several threads, each with tokens of its own.
 class Run {
  public:
-  explicit Run(const Options& options)
-      : options_(options),
-        report_(std::filesystem::path(options.profile).stem().string() + ' ' + std::to_string(options.members),
-                intendedDifferences()) {}
+  explicit Run(const Options& options) : options_(options), report_(setting(options), intendedDifferences()) {}
 
   Report& all() {
     for (const Scenario& scenario : fixedScenarios()) add(scenario.name);

@@ -4,22 +4,23 @@
 
 namespace p11ha::transport {
 
-bool KnownInits::Less::operator()(std::span<const std::uint8_t> a, std::span<const std::uint8_t> b) const {
-  if (a.size() != b.size()) return a.size() < b.size();
-  return std::memcmp(a.data(), b.data(), a.size()) < 0;
+bool KnownInits::Less::less(const View& a, const View& b) {
+  if (a.first != b.first) return a.first < b.first;
+  if (a.second.size() != b.second.size()) return a.second.size() < b.second.size();
+  return std::memcmp(a.second.data(), b.second.data(), a.second.size()) < 0;
 }
 
-KnownInits::Standing KnownInits::find(std::span<const std::uint8_t> init, std::uint64_t epoch) const {
+KnownInits::Standing KnownInits::find(cryptoki::Fn fn, std::span<const std::uint8_t> init, std::uint64_t epoch) const {
   base::Lock lock(mutex_);
-  const auto found = entries_.find(init);
+  const auto found = entries_.find(View{fn, init});
   return found == entries_.end() || found->second.epoch != epoch ? Standing::Unknown : found->second.standing;
 }
 
-void KnownInits::note(std::span<const std::uint8_t> init, std::uint64_t epoch, Standing standing) {
+void KnownInits::note(cryptoki::Fn fn, std::span<const std::uint8_t> init, std::uint64_t epoch, Standing standing) {
   if (init.size() > kLongest) return;
-  base::SecureBytes own(init.begin(), init.end());
+  Key own(fn, base::SecureBytes(init.begin(), init.end()));
   base::Lock lock(mutex_);
-  const auto found = entries_.find(init);
+  const auto found = entries_.find(own);
   if (found != entries_.end()) {
     found->second = {epoch, standing};
     return;
@@ -29,9 +30,9 @@ void KnownInits::note(std::span<const std::uint8_t> init, std::uint64_t epoch, S
   entries_.emplace(std::move(own), Entry{epoch, standing});
 }
 
-void KnownInits::forget(std::span<const std::uint8_t> init) {
+void KnownInits::forget(cryptoki::Fn fn, std::span<const std::uint8_t> init) {
   base::Lock lock(mutex_);
-  const auto found = entries_.find(init);
+  const auto found = entries_.find(View{fn, init});
   if (found != entries_.end()) entries_.erase(found);
 }
 

@@ -72,8 +72,9 @@ Outcome RemoteSession::begin(const Call& call, const Function& row, base::Monoto
   const bool idle = open_ == 0 && !doubt_ && (unclear_ & bitOf(row.effect.op)) == 0;
   if (idle) {
     const auto key = init();
-    const bool again = lastEpoch_ == epoch && std::equal(key.begin(), key.end(), last_.begin(), last_.end());
-    if (again || attachment_->inits().find(key, epoch) == KnownInits::Standing::Good) {
+    const bool again =
+        heldFn_ == call.fn && lastEpoch_ == epoch && std::equal(key.begin(), key.end(), last_.begin(), last_.end());
+    if (again || attachment_->inits().find(call.fn, key, epoch) == KnownInits::Standing::Good) {
       hold(call, row, epoch);
       return {};
     }
@@ -119,8 +120,8 @@ void RemoteSession::released(CK_RV initRv) {
     open_ |= bitOf(heldOp_);
     return;
   }
-  attachment_->inits().forget(init());
-  last_.clear();
+  attachment_->inits().forget(heldFn_, init());
+  lastEpoch_ = kNoEpoch;
   doubt_ = doubt_ || initRv == CKR_OPERATION_ACTIVE;
 }
 
@@ -136,16 +137,16 @@ void RemoteSession::learn(const Call& call, const Function& row, std::uint64_t e
     if (rv != CKR_OK ||
         !std::equal(after.bytes().begin(), after.bytes().end(), request_.bytes().begin(), request_.bytes().end())) {
       // The member writes to its parameter: the application wants to see that at once.
-      return inits.note(init(), epoch, Standing::Never);
+      return inits.note(call.fn, init(), epoch, Standing::Never);
     }
   }
-  const Standing before = inits.find(init(), epoch);
+  const Standing before = inits.find(call.fn, init(), epoch);
   if (before == Standing::Never || before == Standing::Good) return;
-  if (row.objectCount == 0) return inits.note(init(), epoch, Standing::Good);
-  if (before == Standing::Unknown) return inits.note(init(), epoch, Standing::Once);
+  if (row.objectCount == 0) return inits.note(call.fn, init(), epoch, Standing::Good);
+  if (before == Standing::Unknown) return inits.note(call.fn, init(), epoch, Standing::Once);
   bool told = false;
   const bool forEachUse = keyIsForEachUse(call.words[row.objectWords[0]], deadline, told);
-  if (told) inits.note(init(), epoch, forEachUse ? Standing::Never : Standing::Good);
+  if (told) inits.note(call.fn, init(), epoch, forEachUse ? Standing::Never : Standing::Good);
 }
 
 bool RemoteSession::keyIsForEachUse(CK_OBJECT_HANDLE key, base::Monotonic deadline, bool& told) {

@@ -46,13 +46,14 @@ class RemoteSession {
   const CK_SESSION_HANDLE handle_;
 
   bool held_ = false;
-  cryptoki::Fn heldFn_{};
+  cryptoki::Fn heldFn_{};  // of the Init held back, now or last
   cryptoki::Op heldOp_{};
   Buffer request_;  // the Init held back, or made last
   Outputs outputs_;
   cryptoki::OwnedMechanism mechanism_;  // of the Init held back, as the application's may be gone by then
-  base::SecureBytes last_;              // the Init held back last
-  std::uint64_t lastEpoch_ = 0;
+  static constexpr std::uint64_t kNoEpoch = ~std::uint64_t{0};
+  base::SecureBytes last_;  // the Init held back last, and when
+  std::uint64_t lastEpoch_ = kNoEpoch;
 
   // What is known of the operations at the member, one bit each.
   Ops open_ = 0;

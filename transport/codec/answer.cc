@@ -1,8 +1,10 @@
 #include "transport/codec/answer.h"
 
 #include <algorithm>
+#include <array>
 #include <new>
 
+#include "cryptoki/template.h"
 #include "cryptoki/unaligned.h"
 
 namespace p11ha::transport {
@@ -87,6 +89,37 @@ bool sendsNumber(const Output& output, CK_RV rv) {
   }
   return false;
 }
+
+// Which outputs lie in an array of attributes beyond those that the module says are there: it may not have touched
+// them.
+class Arrays {
+ public:
+  /// Of the next output.
+  bool isBeyond() {
+    while (depth_ != 0 && levels_[depth_ - 1].left == 0) --depth_;
+    if (depth_ == 0) return false;
+    Level& level = levels_[depth_ - 1];
+    --level.left;
+    if (level.there == 0) return true;
+    --level.there;
+    return false;
+  }
+  /// That was an array, of which the module says that it has so many bytes.
+  void enter(const Output& array, bool beyond, CK_ULONG said) {
+    const std::size_t count = array.capacity / sizeof(CK_ATTRIBUTE);
+    if (depth_ == levels_.size()) return;
+    const bool none = beyond || said == CK_UNAVAILABLE_INFORMATION;
+    levels_[depth_++] = {count, none ? 0 : std::min<std::size_t>(said / sizeof(CK_ATTRIBUTE), count)};
+  }
+
+ private:
+  struct Level {
+    std::size_t left = 0;
+    std::size_t there = 0;
+  };
+  std::array<Level, cryptoki::kMaxTemplateDepth + 1> levels_{};
+  std::size_t depth_ = 0;
+};
 
 void encodeOutput(const Output& output, CK_RV rv, Buffer& to) {
   const std::size_t size = sentSize(output, rv);
@@ -185,7 +218,16 @@ CK_RV encodeAnswer(CK_RV rv, const Outputs& outputs, Buffer& to) {
   const std::size_t before = to.size();
   try {
     to.put<std::uint64_t>(rv);
-    for (std::size_t i = 0; i < outputs.size(); ++i) encodeOutput(outputs[i], rv, to);
+    Arrays arrays;
+    for (std::size_t i = 0; i < outputs.size(); ++i) {
+      const bool beyond = arrays.isBeyond();
+      if (outputs[i].kind == Kind::Array) arrays.enter(outputs[i], beyond, saidNumber(outputs[i]));
+      if (beyond) {
+        to.put<std::uint8_t>(0);
+      } else {
+        encodeOutput(outputs[i], rv, to);
+      }
+    }
   } catch (const std::bad_alloc&) {
     to.truncate(before);
     throw;
@@ -198,9 +240,13 @@ bool decodeAnswer(Reader& from, const Outputs& outputs, CK_RV& rv) {
   // Looked through to its end before anything is written.
   Reader ahead = from;
   bool roomIsThere = false;
+  Arrays arrays;
   for (std::size_t i = 0; i < outputs.size(); ++i) {
     const Part part = readPart(ahead);
-    if (ahead.failed() || !fits(part, outputs[i], rv)) return false;
+    const bool beyond = arrays.isBeyond();
+    if (ahead.failed() || !(beyond ? part.parts == 0 : fits(part, outputs[i], rv))) return false;
+    if (outputs[i].kind == Kind::Array)
+      arrays.enter(outputs[i], beyond, part.has(kNumber) ? part.number : outputs[i].capacity);
     roomIsThere |= part.has(kNumber) && lacksWhatIsThere(outputs[i], part.number);
   }
   if (ahead.failed()) return false;

@@ -62,6 +62,9 @@ Tokens::Tokens(const std::string& script, std::size_t count) {
 }
 
 Tokens::~Tokens() {
+  for (const std::string& command : ends_) {
+    if (std::system(command.c_str()) != 0) std::fprintf(stderr, "failed: %s\n", command.c_str());
+  }
   std::error_code ignored;
   fs::remove_all(folder_, ignored);
 }
@@ -85,6 +88,12 @@ void Tokens::take(const std::string& key, const std::string& value) {
     serials.push_back(value);
   } else if (key == "slot") {
     slots.push_back(value);
+  } else if (key == "client") {
+    client.push_back(value);
+  } else if (key == "elsewhere") {
+    elsewhere = value == "all";
+  } else if (key == "end") {
+    ends_.push_back(value);
   } else if (key == "state") {
     states_.emplace_back(value);
   } else {

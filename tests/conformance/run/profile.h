@@ -14,6 +14,9 @@ namespace p11ha::conformance {
 ///   environment          NAME=VALUE for whoever uses them; may be repeated
 ///   runner               a word of the command that starts whoever uses them (with the program behind it); repeated
 ///   label, serial        of each token, in the same order; slot likewise where serials are no use
+///   client               a line of section "LunaSA Client" that a group is to be configured with; repeated
+///   elsewhere            "all": a group is not to see the module itself
+///   end                  a command that ends what was begun; may be repeated
 ///   state                a folder that holds all the tokens have in them; may be repeated
 ///
 /// Removes its folder at the end. One thread. Throws std::runtime_error when the tokens cannot be made.
@@ -38,6 +41,8 @@ class Tokens {
   std::vector<std::string> labels;
   std::vector<std::string> serials;
   std::vector<std::string> slots;
+  std::vector<std::string> client;
+  bool elsewhere = false;
 
  private:
   void take(const std::string& key, const std::string& value);
@@ -45,6 +50,7 @@ class Tokens {
 
   std::filesystem::path folder_;
   std::vector<std::filesystem::path> states_;
+  std::vector<std::string> ends_;
 };
 
 }  // namespace p11ha::conformance

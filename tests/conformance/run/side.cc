@@ -70,8 +70,10 @@ void Side::configureGroup(const std::string& groupLibrary) {
   std::ofstream out(file);
   out << "VirtualToken = {\n   VirtualToken00Label = group;\n   VirtualToken00SN = 1000;\n   VirtualToken00Members = ";
   for (std::size_t i = 0; i < tokens_.serials.size(); ++i) out << (i == 0 ? "" : ", ") << tokens_.serials[i];
-  out << ";\n}\nHASynchronize = {\n   group = 1;\n}\nHAConfiguration = {\n   HAOnly = 1;\n}\np11ha = {\n";
-  const std::size_t modules = tokens_.slots.empty() ? 1 : tokens_.slots.size();
+  out << ";\n}\nHASynchronize = {\n   group = 1;\n}\nHAConfiguration = {\n   HAOnly = 1;\n}\nLunaSA Client = {\n";
+  for (const std::string& line : tokens_.client) out << "   " << line << ";\n";
+  out << "}\np11ha = {\n";
+  const std::size_t modules = tokens_.elsewhere ? 0 : std::max<std::size_t>(tokens_.slots.size(), 1);
   for (std::size_t i = 0; i < modules; ++i) {
     const std::string key = "   Module" + std::string(i < 10 ? "0" : "") + std::to_string(i);
     out << key << "Path = " << tokens_.module << ";\n";

@@ -213,6 +213,15 @@ TEST_F(CodecBadInput, RefusesParametersThatTheirMechanismDoesNotHave) {
             DecodeError::Malformed);
 }
 
+TEST_F(CodecBadInput, WhatIsSaidToBeThereButIsNotCannotBeCarried) {
+  CK_MECHANISM mechanism{CKM_AES_KEY_GEN, nullptr, 16};
+  CK_OBJECT_HANDLE key = 0;
+  Buffer buffer;
+  const Call call = makeCall<Fn::GenerateKey>(CK_ULONG{1}, &mechanism, nullptr, CK_ULONG{0}, &key);
+  EXPECT_EQ(encodeRequest(call, limits_, buffer, outputs_), CKR_MECHANISM_PARAM_INVALID);
+  EXPECT_TRUE(buffer.empty());
+}
+
 TEST_F(CodecBadInput, AnyByteWrongIsRefusedOrAnotherCall) {
   for (std::size_t i = 0; i < cryptoki::kFunctionCount; ++i) {
     const auto fn = static_cast<Fn>(i);
@@ -317,6 +326,37 @@ TEST(CodecServer, SaysThatAModuleLies) {
   Buffer answer;
   EXPECT_EQ(encodeAnswer(CKR_OK, outputs, answer), CKR_DEVICE_ERROR);
   EXPECT_EQ(encodeAnswer(CKR_BUFFER_TOO_SMALL, outputs, answer), CKR_BUFFER_TOO_SMALL);
+}
+
+// An application asks for a nested template without having set up what is to be filled in; the module touches none of
+// it.
+TEST(CodecServer, LeavesAloneWhatLiesBehindTheEndOfAnArray) {
+  std::vector<CK_ATTRIBUTE> nested(3, CK_ATTRIBUTE{0x5A5A5A5A, reinterpret_cast<void*>(0x5A5A5A5A5A5A), 0x5A5A5A5A});
+  const std::vector<CK_ATTRIBUTE> before = nested;
+  for (const CK_ULONG said : {CK_ULONG{0}, CK_ULONG{CK_UNAVAILABLE_INFORMATION}}) {
+    CK_ATTRIBUTE wanted{CKA_WRAP_TEMPLATE, nested.data(), nested.size() * sizeof(CK_ATTRIBUTE)};
+    const Limits limits;
+    Buffer request;
+    Outputs client;
+    ASSERT_EQ(encodeRequest(makeCall<Fn::GetAttributeValue>(CK_ULONG{1}, CK_ULONG{2}, &wanted, CK_ULONG{1}), limits,
+                            request, client),
+              CKR_OK);
+    Reader reader({request.data(), request.size()});
+    Arena arena(arenaBound(limits));
+    Outputs server;
+    const auto call = decodeRequest(reader, limits, arena, server);
+    ASSERT_TRUE(call.ok());
+    call->get<CK_ATTRIBUTE*>(2)->ulValueLen = said;
+    Buffer answer;
+    const CK_RV answered = said == 0 ? CKR_OK : CKR_ATTRIBUTE_TYPE_INVALID;
+    EXPECT_EQ(encodeAnswer(answered, server, answer), answered);
+    Reader back({answer.data(), answer.size()});
+    CK_RV rv = 0;
+    EXPECT_TRUE(decodeAnswer(back, client, rv));
+    EXPECT_EQ(rv, answered);
+    EXPECT_EQ(wanted.ulValueLen, said);
+    EXPECT_EQ(std::memcmp(nested.data(), before.data(), before.size() * sizeof(CK_ATTRIBUTE)), 0);
+  }
 }
 
 class CodecLimits : public testing::Test {
