@@ -113,17 +113,18 @@ daemon_pid() {
 }
 
 start_daemon() {
-  local home=$dir/remote/$1 tries
+  local home=$dir/remote/$1 tries pid
   ! daemon_pid "$1" >/dev/null || misused "member $1 runs already"
   [[ -x $build_dir/bin/p11ha-memberd ]] || failed "$build_dir/bin/p11ha-memberd is missing: build p11ha first"
   : >"$home/said"
   # A session of its own: what is done to it is done to its workers, too.
   SOFTHSM2_CONF=$home/softhsm2.conf setsid "$build_dir/bin/p11ha-memberd" --config "$home/memberd.conf" \
     </dev/null >"$home/said" 2>&1 &
-  printf '%s\n' "$!" >"$home/pid"
+  pid=$!
+  printf '%s\n' "$pid" >"$home/pid"
   for ((tries = 0; tries < 1500; tries++)); do
     ! grep -q '^port ' "$home/said" || return 0
-    kill -0 "$!" 2>/dev/null || break
+    kill -0 "$pid" 2>/dev/null || break
     read -r -t 0.02 <> <(:) || true
   done
   failed "the daemon of member $1 does not start: $(tr '\n' ' ' <"$home/said")"
