@@ -1,13 +1,15 @@
 #!/usr/bin/env bash
-# The main job in one command: an application signs through a group of three members while one of them fails and comes back.
+# The main job in one command: an application signs through a group of three members, two of them remote, while one of
+# these is killed and comes back.
 set -euo pipefail
 
 usage() {
   cat <<'TEXT'
 usage: demo.sh [--keep]
 
-Installs what is missing (apt packages by name), builds p11ha, makes three SoftHSM members in a folder of its own, a key
-pair through the group, and signs while member 1 fails and returns. Every signature is verified with OpenSSL.
+Installs what is missing (apt packages by name), builds p11ha, makes three SoftHSM members in a folder of its own, one
+local and two behind appliances of their own (p11ha-memberd, mutual TLS), a key pair through the group, and signs while
+the appliance of member 2 is killed and started again. Every signature is verified with OpenSSL.
 
 --keep  leave the folder, and say where it is
 TEXT
@@ -68,8 +70,8 @@ count() { find "$folder/signatures" -name '*.sig' | wc -l; }
 # shellcheck disable=SC2317
 logged() { grep -q -- "$1" "$P11HA_LOG"; }
 
-say "three members, each a fresh SoftHSM token, and one group over them"
-cluster up "$folder/cluster"
+say "three members, each a fresh SoftHSM token, two of them behind appliances of their own, and one group over them"
+cluster up "$folder/cluster" --local 1 --remote 2
 cluster status "$folder/cluster"
 # shellcheck disable=SC1091
 source "$folder/cluster/env"
@@ -93,19 +95,28 @@ exec 9>"$folder/stop"
 wait_for 20 signed 50
 printf 'signature %4d   all three members serve\n' "$(count)"
 
-cluster fail "$folder/cluster" 1
-printf 'signature %4d   member 1 answers CKR_DEVICE_ERROR from now on\n' "$(count)"
-wait_for 20 logged "has dropped member: $P11HA_MEMBER_1"
+cluster kill "$folder/cluster" 2
+printf 'signature %4d   kill -9 of the appliance of member 2\n' "$(count)"
+wait_for 20 logged "has dropped member: $P11HA_MEMBER_2"
 printf 'signature %4d   the group has dropped it\n' "$(count)"
-wait_for 20 logged "recovery attempt 1 failed for member: $P11HA_MEMBER_1"
+wait_for 20 logged "recovery attempt 1 failed for member: $P11HA_MEMBER_2"
 printf 'signature %4d   a first attempt to recover it has failed\n' "$(count)"
 
-cluster heal "$folder/cluster" 1
-printf 'signature %4d   member 1 works again\n' "$(count)"
-wait_for 20 logged "succeeded for member: $P11HA_MEMBER_1"
+cluster start "$folder/cluster" 2
+printf 'signature %4d   the appliance is started again\n' "$(count)"
+wait_for 20 logged "succeeded for member: $P11HA_MEMBER_2"
 back=$(count)
 printf 'signature %4d   the group has taken it back\n' "$back"
 wait_for 20 signed $((back + 50))
+
+say "who does the work (each message is digested and signed, each call goes to whoever's turn it is)"
+"$build_dir/bin/p11ha-failctl" "$P11HA_FAILING_CONTROL" stats "serial:$P11HA_MEMBER_1" | awk '
+  { calls[$1] = $2 }
+  END { printf "member 1, local    digests %d, signatures %d\n", calls["C_Digest"], calls["C_Sign"] }'
+for k in 2 3; do
+  printf 'member %d, remote   p11ha-memberd ctl clients:\n' "$k"
+  "$build_dir/bin/p11ha-memberd" ctl "$folder/cluster/remote/$k/ctl" clients
+done
 exec 9>&-
 status=0
 wait "$loop" || status=$?
@@ -121,14 +132,6 @@ done
 printf '%d verified, %d bad\n' $((total - bad)) "$bad"
 last=$(tail -n 1 "$folder/loop.txt")
 [[ $last == "signatures $total, "* ]] || bad=$((bad + 1))
-
-say "who did the work (each message is digested and signed, each call goes to whoever's turn it is)"
-for ((k = 1; k <= P11HA_MEMBERS; k++)); do
-  serial=P11HA_MEMBER_$k
-  "$build_dir/bin/p11ha-failctl" "$P11HA_FAILING_CONTROL" stats "serial:${!serial}" | awk -v k="$k" '
-    { calls[$1] = $2 }
-    END { printf "member %d   digests %4d   signatures %4d\n", k, calls["C_Digest"], calls["C_Sign"] }'
-done
 
 say "the HA log"
 cat "$P11HA_LOG"

@@ -1,4 +1,6 @@
 // p11ha-memberd: an emulated appliance. Serves the tokens of PKCS#11 modules over mutual TLS.
+#include <unistd.h>
+
 #include <CLI/CLI.hpp>
 #include <cstdio>
 #include <cstdlib>
@@ -51,6 +53,8 @@ int serve(const Options& options) {
     return 1;
   }
   if (options.check) return 0;
+  // What whoever started it had open is none of its business, nor of its workers'.
+  close_range(3, ~0U, 0);
   transport::Log log(settings->logLevel);
   if (const auto wrong = log.open(settings->logFile)) {
     std::fprintf(stderr, "p11ha-memberd: %s\n", wrong->c_str());
