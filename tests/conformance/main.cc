@@ -10,6 +10,7 @@
 
 #include "tests/conformance/chapters/scenario.h"
 #include "tests/conformance/comparison/report.h"
+#include "tests/conformance/run/profile.h"
 #include "tests/conformance/run/side.h"
 
 namespace p11ha::conformance {
@@ -30,7 +31,8 @@ Runs the same scripts of PKCS#11 calls on a module and on a group over that modu
 --list              the scenarios, but for those of single mechanisms
 
 Status 0: no difference but those intended (comparison/intended_differences.def), every function compared, no row of
-that table without its difference. 1: otherwise. 2: wrong usage.
+that table without its difference. 1: otherwise. 2: wrong usage. 77: the
+profile's tokens cannot be had on this machine.
 )";
 
 struct Options {
@@ -184,6 +186,9 @@ int main(const std::vector<std::string>& arguments) {
 int main(int count, char** words) {
   try {
     return p11ha::conformance::main({words + 1, words + count});
+  } catch (const p11ha::conformance::Unavailable& error) {
+    std::cerr << "p11ha-conformance: skipped: " << error.what() << '\n';
+    return 77;
   } catch (const std::exception& error) {
     std::cerr << "p11ha-conformance: " << error.what() << '\n';
     return 1;

@@ -51,7 +51,8 @@ void Report::add(const std::string& scenario, Comparison comparison) {
   for (Difference& difference : comparison.differences) {
     if (difference.field != "call") unequal.insert({difference.call.section, difference.call.number});
     if (const Intended* row = intended(table_, setting_, difference); row != nullptr) {
-      ++hits_[static_cast<std::size_t>(row - table_.data())];
+      auto& met = hits_[static_cast<std::size_t>(row - table_.data())];
+      ++met[row->field == "rv" ? difference.expected + " -> " + difference.got : std::string()];
     } else {
       unintended_.push_back({scenario, std::move(difference)});
     }
@@ -71,7 +72,7 @@ std::vector<std::string> Report::functionsWithoutCalls() const {
 std::vector<const Intended*> Report::staleRows() const {
   std::vector<const Intended*> stale;
   for (std::size_t i = 0; i < table_.size(); ++i) {
-    if (hits_[i] == 0 && appliesTo(table_[i], setting_)) stale.push_back(&table_[i]);
+    if (hits_[i].empty() && appliesTo(table_[i], setting_)) stale.push_back(&table_[i]);
   }
   return stale;
 }
@@ -95,10 +96,9 @@ void Report::print(std::ostream& out, bool whole) const {
   printTable(out, "Functions x sessions", standings_);
   out << "\nIntended differences\n";
   for (std::size_t i = 0; i < table_.size(); ++i) {
-    if (hits_[i] != 0) {
-      out << std::setw(6) << hits_[i] << "  " << table_[i].function << ' ' << table_[i].field << ": "
-          << table_[i].reason << '\n';
-    }
+    if (hits_[i].empty()) continue;
+    out << "        " << table_[i].function << ' ' << table_[i].field << ": " << table_[i].reason << '\n';
+    for (const auto& [values, count] : hits_[i]) out << std::setw(6) << count << "  " << values << '\n';
   }
   out << "\nNot compared\n";
   for (const auto& [what, count] : notCompared_) out << std::setw(6) << count << "  " << what << '\n';

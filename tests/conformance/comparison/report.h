@@ -37,7 +37,7 @@ class Report {
 
   const std::string setting_;
   const std::span<const Intended> table_;
-  std::vector<std::size_t> hits_;                                        // one for each row of the table
+  std::vector<std::map<std::string, std::size_t>> hits_;                 // for each row of the table, what it met
   std::map<std::string, std::map<std::string, std::size_t>> states_;     // calls compared, by function and state
   std::map<std::string, std::map<std::string, std::size_t>> standings_;  // likewise
   std::map<std::string, std::size_t> notCompared_;                       // by function and reason

@@ -24,11 +24,12 @@ in_places() {
   "$@"
 }
 
+user=()
+((EUID == 0)) || user=(--user --map-root-user)
+
 case $1 in
   --run)
     shift
-    user=()
-    ((EUID == 0)) || user=(--user --map-root-user)
     exec unshare "${user[@]}" --mount --ipc --pid --fork --kill-child "$0" --in "$@"
     ;;
   --in)
@@ -46,6 +47,9 @@ mkdir -p "$dir"/{etc,lib/swtok/TOK_OBJ}
 printf 'version opencryptoki-3.1\nslot 0\n{\nstdll = libpkcs11_sw.so\n}\n' >"$dir/etc/opencryptoki.conf"
 # The group that owns everything, whoever runs this.
 { grep -v '^pkcs11:' /etc/group; printf 'pkcs11:x:0:root\n'; } >"$dir/group"
+
+# Status 77: cannot be had here.
+unshare "${user[@]}" --mount --ipc --pid --fork mount -t tmpfs tmpfs /run || exit 77
 
 # Neither PIN may be what it was at first: 87654321, 12345678.
 pin=24681357

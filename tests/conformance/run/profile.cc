@@ -1,5 +1,6 @@
 #include "tests/conformance/run/profile.h"
 
+#include <sys/wait.h>
 #include <unistd.h>
 
 #include <cstdio>
@@ -13,6 +14,8 @@ namespace fs = std::filesystem;
 
 namespace {
 
+constexpr int kUnavailable = 77;  // of a script
+
 std::vector<std::string> linesOf(const std::string& command) {
   std::FILE* pipe = popen(command.c_str(), "r");
   if (pipe == nullptr) throw std::runtime_error("cannot run " + command);
@@ -24,7 +27,9 @@ std::vector<std::string> linesOf(const std::string& command) {
       lines.back() += static_cast<char>(c);
     }
   }
-  if (pclose(pipe) != 0) throw std::runtime_error("failed: " + command);
+  const int status = pclose(pipe);
+  if (WIFEXITED(status) && WEXITSTATUS(status) == kUnavailable) throw Unavailable("cannot be had here: " + command);
+  if (status != 0) throw std::runtime_error("failed: " + command);
   lines.pop_back();
   return lines;
 }

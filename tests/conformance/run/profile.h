@@ -2,10 +2,15 @@
 #pragma once
 
 #include <filesystem>
+#include <stdexcept>
 #include <string>
 #include <vector>
 
 namespace p11ha::conformance {
+
+struct Unavailable : std::runtime_error {
+  using std::runtime_error::runtime_error;
+};
 
 /// Fresh tokens in a folder of their own. Made by `SCRIPT DIR COUNT`, which prints lines "key=value":
 ///
@@ -19,7 +24,10 @@ namespace p11ha::conformance {
 ///   end                  a command that ends what was begun; may be repeated
 ///   state                a folder that holds all the tokens have in them; may be repeated
 ///
-/// Removes its folder at the end. One thread. Throws std::runtime_error when the tokens cannot be made.
+/// or ends with status 77, where this machine does not allow what they need.
+///
+/// Removes its folder at the end. One thread. Throws Unavailable then, and std::runtime_error when the tokens cannot be
+/// made.
 class Tokens {
  public:
   Tokens(const std::string& script, std::size_t count);
