@@ -57,7 +57,8 @@ export P11HA_BUILD=$build
 folder=$(mktemp -d "${TMPDIR:-/tmp}/p11ha-faults-XXXXXX")
 load=
 proxies=()
-cluster() { "$source_dir/testbed/cluster.sh" "$@"; }
+# A daemon that it starts must not keep the load waiting for more.
+cluster() { "$source_dir/testbed/cluster.sh" "$@" 9>&-; }
 
 # shellcheck disable=SC2317 # called by the trap
 finish() {
