@@ -40,9 +40,12 @@ class BadInputTest : public ApplianceTest {
   void isClosed(std::span<const std::uint8_t> bytes, const std::string& why) {
     const auto bad = greeted("bob");
     ASSERT_TRUE(bad);
+    isClosed(*bad, bytes, why);
+  }
+  void isClosed(RawClient& bad, std::span<const std::uint8_t> bytes, const std::string& why) {
     const std::size_t before = logged(why);
-    bad->sendBytes(bytes);
-    EXPECT_TRUE(bad->awaitEnd());
+    bad.sendBytes(bytes);
+    EXPECT_TRUE(bad.awaitEnd());
     EXPECT_TRUE(awaitLog(why, before + 1));
     EXPECT_EQ(logged(why), before + 1);
     stillServes();
@@ -241,15 +244,19 @@ TEST_F(BadInputTest, CallsThatAreNone) {
 }
 
 TEST_F(BadInputTest, ARequestIdInFlight) {
+  const auto bad = greeted("bob");
+  ASSERT_TRUE(bad);
+  // Of its own: the first of the two is at work when the second comes.
+  const CK_SESSION_HANDLE session = open(*bad);
   CK_MECHANISM mechanism{CKM_RSA_PKCS_KEY_PAIR_GEN, nullptr, 0};
   CK_ULONG bits = 2048;
   CK_ATTRIBUTE modulus{CKA_MODULUS_BITS, &bits, sizeof bits};
   CK_OBJECT_HANDLE made[2];
-  const auto call = encoded(makeCall<Fn::GenerateKeyPair>(session_, &mechanism, &modulus, CK_ULONG{1}, nullptr,
+  const auto call = encoded(makeCall<Fn::GenerateKeyPair>(session, &mechanism, &modulus, CK_ULONG{1}, nullptr,
                                                           CK_ULONG{0}, &made[0], &made[1]));
   Buffer twice = frame(opcode(Fn::GenerateKeyPair), 9, call);
   twice.putBytes(frame(opcode(Fn::GenerateKeyPair), 9, call).data(), twice.size());
-  isClosed(twice.bytes(), "a request id that is in flight already");
+  isClosed(*bad, twice.bytes(), "a request id that is in flight already");
 }
 
 TEST_F(BadInputTest, MoreRequestsThanThereMayBe) {
