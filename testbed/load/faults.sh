@@ -57,11 +57,7 @@ export P11HA_BUILD=$build
 folder=$(mktemp -d "${TMPDIR:-/tmp}/p11ha-faults-XXXXXX")
 load=
 proxies=()
-<<<<<<< Updated upstream
 # A daemon that it starts must not keep the load waiting for more.
-=======
-# A daemon that it starts shall not keep the load's input open.
->>>>>>> Stashed changes
 cluster() { "$source_dir/testbed/cluster.sh" "$@" 9>&-; }
 
 # shellcheck disable=SC2317 # called by the trap
