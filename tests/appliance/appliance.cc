@@ -36,27 +36,6 @@ bool await(const std::function<bool()>& condition, const std::string& what) {
   return true;
 }
 
-const Pki& Pki::theOne() {
-  static const Pki* const one = new Pki;
-  return *one;
-}
-
-Pki::Pki() {
-  std::string name = (std::filesystem::temp_directory_path() / "p11ha-pki-XXXXXX").string();
-  if (mkdtemp(name.data()) == nullptr) throw std::runtime_error("no folder for certificates");
-  folder_ = name;
-  std::string script = "set -e; cd " + folder_ + "; p='" P11HA_SOURCE_DIR "/testbed/pki.sh .';";
-  for (const char* const made :
-       {"ca ca", "server ca server", "client ca alice", "client ca bob", "expired-client ca expired", "ca other",
-        "client other mallory", "server other otherserver", "expired-server ca oldserver"})
-    script += std::string(" $p ") + made + ";";
-  if (runCommandLine(script).status != 0) throw std::runtime_error("testbed/pki.sh failed");
-  std::atexit([] {
-    std::error_code ignored;
-    std::filesystem::remove_all(theOne().folder_, ignored);
-  });
-}
-
 ApplianceTest::ApplianceTest() { Pki::theOne(); }
 
 ApplianceTest::~ApplianceTest() {
@@ -155,7 +134,7 @@ std::unique_ptr<RawClient> ApplianceTest::client(const std::string& name, std::s
   const unsigned id = application == 0 ? nextApplication_++ : application;
   std::memcpy(to.application.data(), &id, sizeof id);
   to.serial = store.serial(token);
-  return std::make_unique<RawClient>(port, Pki::theOne().client(name), to);
+  return std::make_unique<RawClient>(port, clientFiles(name), to);
 }
 
 std::unique_ptr<RawClient> ApplianceTest::greeted(const std::string& name, std::size_t token, unsigned application) {

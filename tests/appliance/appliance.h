@@ -7,6 +7,7 @@
 #include <functional>
 
 #include "tests/appliance/raw_client.h"
+#include "tests/support/pki.h"
 #include "tests/support/softhsm.h"
 
 namespace p11ha::tests {
@@ -14,19 +15,11 @@ namespace p11ha::tests {
 /// Polls until it holds; fails the test after half a minute.
 bool await(const std::function<bool()>& condition, const std::string& what);
 
-/// Throw-away certificates, made by testbed/pki.sh: once a process, as they take a while.
-class Pki {
- public:
-  static const Pki& theOne();
-  std::string path(const std::string& file) const { return folder_ + "/" + file; }
-  transport::TlsFiles client(const std::string& name, const std::string& ca = "ca") const {
-    return {path(ca + ".pem"), path(name + ".pem"), path(name + ".key")};
-  }
-
- private:
-  Pki();
-  std::string folder_;
-};
+/// What a client shows, by the file names of Pki.
+inline transport::TlsFiles clientFiles(const std::string& name, const std::string& ca = "ca") {
+  const Pki& pki = Pki::theOne();
+  return {pki.path(ca + ".pem"), pki.path(name + ".pem"), pki.path(name + ".key")};
+}
 
 /// What differs from test to test; the rest of the configuration is always the same.
 struct ApplianceText {

@@ -98,9 +98,9 @@ TEST_F(BadInputTest, NoCertificate) {
 
 TEST_F(BadInputTest, CertificatesThatAreNotGood) {
   Destination to{{9}, store.serial(0)};
-  RawClient expired(port, Pki::theOne().client("alice"), to);
+  RawClient expired(port, clientFiles("alice"), to);
   // One's own must be in date before one is asked; a client that does not look is told.
-  const auto context = makeTlsContext(TlsSide::Client, Pki::theOne().client("expired"));
+  const auto context = makeTlsContext(TlsSide::Client, clientFiles("expired"));
   ASSERT_FALSE(context);
   EXPECT_NE(context.error().find("has expired"), std::string::npos) << context.error();
   const Pki& pki = Pki::theOne();
@@ -128,7 +128,7 @@ TEST_F(BadInputTest, NothingAtAll) {
 }
 
 TEST_F(BadInputTest, AHandshakeThatNeverEnds) {
-  auto context = makeTlsContext(TlsSide::Client, Pki::theOne().client("alice"));
+  auto context = makeTlsContext(TlsSide::Client, clientFiles("alice"));
   ASSERT_TRUE(context);
   auto channel = TlsChannel::client(**context, "localhost", alpnOf({{3}, store.serial(0)}));
   channel.handshake();
@@ -184,7 +184,7 @@ TEST_F(BadInputTest, ManyConnectionsThatNeverShakeHands) {
 }
 
 TEST_F(BadInputTest, ManyHandshakesOfOneApplicationThatNeverEnd) {
-  auto context = makeTlsContext(TlsSide::Client, Pki::theOne().client("alice"));
+  auto context = makeTlsContext(TlsSide::Client, clientFiles("alice"));
   ASSERT_TRUE(context);
   std::vector<Descriptor> bad;
   for (int i = 0; i < 100; ++i) {
@@ -282,7 +282,7 @@ TEST_F(BadInputTest, AClientThatNeverReads) {
 }
 
 TEST_F(BadInputTest, ACallWithoutAPartition) {
-  RawClient list(port, Pki::theOne().client("bob"), Destination{{7}, ""});
+  RawClient list(port, clientFiles("bob"), Destination{{7}, ""});
   ASSERT_TRUE(list.greet());
   CK_INFO info{};
   EXPECT_EQ(list.call(makeCall<Fn::GetInfo>(&info)), CKR_DEVICE_REMOVED);

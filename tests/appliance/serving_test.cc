@@ -34,7 +34,7 @@ TEST_F(ServingTest, GreetsWithWhatTheClientMayUse) {
   EXPECT_EQ(bob->goodbye()->reason, Farewell::NotAllowed);
   EXPECT_TRUE(awaitLog("client bob may not use partition " + store.serial(0)));
 
-  RawClient list(port, Pki::theOne().client("bob"), Destination{{7}, ""});
+  RawClient list(port, clientFiles("bob"), Destination{{7}, ""});
   ASSERT_TRUE(list.greet()) << list.error();
   ASSERT_EQ(list.greeting().partitions.size(), 1U);
   EXPECT_EQ(list.greeting().partitions[0].serial, store.serial(1));

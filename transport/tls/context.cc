@@ -27,18 +27,25 @@ base::Failure<std::string> failed(const std::string& file, const std::string& wh
   return base::Failure{file + ": " + takeTlsError(what)};
 }
 
+std::string describeAlert(int alert) {
+  // OpenSSL has no words for this one.
+  return alert == TLS13_AD_CERTIFICATE_REQUIRED ? "certificate required" : SSL_alert_desc_string_long(alert);
+}
+
 }  // namespace
 
 std::string takeTlsError(const std::string& otherwise) {
-  const unsigned long code = ERR_peek_last_error();
+  unsigned long code = ERR_peek_last_error();
+  // That another part of OpenSSL has failed says nothing: what that met does.
+  if ((ERR_GET_RFLAGS(code) & ERR_RFLAG_COMMON) != 0) code = ERR_peek_error();
   const char* const reason = code == 0 ? nullptr : ERR_reason_error_string(code);
   // Of a file that cannot be read, the system's own word comes first.
   const unsigned long first = ERR_peek_error();
   std::string text = reason == nullptr ? otherwise : reason;
   if (ERR_GET_LIB(code) == ERR_LIB_SSL) {
     if (ERR_GET_REASON(code) == SSL_R_WRONG_VERSION_NUMBER) text = "it does not speak TLS";
-    if (const int alert = ERR_GET_REASON(code) - SSL_AD_REASON_OFFSET; alert > 0)
-      text = std::string("it refuses: ") + SSL_alert_desc_string_long(alert);
+    const int alert = ERR_GET_REASON(code) - SSL_AD_REASON_OFFSET;
+    if (alert > 0 && alert < 256) text = "it refuses: " + describeAlert(alert);
   }
   if (ERR_SYSTEM_ERROR(first)) text = std::system_category().message(static_cast<int>(ERR_GET_REASON(first)));
   ERR_clear_error();
