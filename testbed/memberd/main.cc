@@ -1,4 +1,5 @@
 // p11ha-memberd: an emulated appliance. Serves the tokens of PKCS#11 modules over mutual TLS.
+#include <sys/resource.h>
 #include <unistd.h>
 
 #include <CLI/CLI.hpp>
@@ -55,6 +56,9 @@ int serve(const Options& options) {
   if (options.check) return 0;
   // What whoever started it had open is none of its business, nor of its workers'.
   close_range(3, ~0U, 0);
+  // It knows PINs.
+  const rlimit none{0, 0};
+  setrlimit(RLIMIT_CORE, &none);
   transport::Log log(settings->logLevel);
   if (const auto wrong = log.open(settings->logFile)) {
     std::fprintf(stderr, "p11ha-memberd: %s\n", wrong->c_str());

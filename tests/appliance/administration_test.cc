@@ -48,6 +48,7 @@ TEST_F(AdministrationTest, ListsPartitionsAndClients) {
   EXPECT_NE(partitions.find(store.serial(0) + "  member1  active  PASSWORD"), std::string::npos) << partitions;
   EXPECT_NE(ctl("clients").second.find("alice   test         127.0.0.1:"), std::string::npos) << ctl("clients").second;
   EXPECT_EQ(ctl("dance").first, 2);
+  EXPECT_EQ(ctl("reload").first, 0);
   EXPECT_EQ(ctl("activate nothing"), (std::pair{1, std::string("no partition nothing\n")}));
   struct stat socket {};
   ASSERT_EQ(stat((store.folder() / "ctl").c_str(), &socket), 0);
@@ -174,6 +175,7 @@ TEST_F(AdministrationTest, ReloadsWhatIsGoodAndKeepsWhatWasGood) {
   tell(SIGHUP);
   ASSERT_TRUE(awaitLog("the configuration is not taken over"));
   EXPECT_EQ(logged("memberd.conf:12: MaxSessions: expected a whole number from 1 to 10000000, found \"many\""), 1U);
+  EXPECT_EQ(ctl("reload").first, 1);
   ASSERT_TRUE(greeted("alice"));
 
   configure({.clients = "   Client00Name = bob;\n   Client00Partitions = *;\n"});
@@ -208,6 +210,13 @@ TEST_F(AdministrationTest, NoMoreApplicationsThanThereMayBe) {
   EXPECT_TRUE(awaitLog("there are 2 applications already"));
   one->close();
   EXPECT_TRUE(await([&] { return client("alice")->greet(); }, "room for another"));
+  // One that never shows who it is keeps nobody out.
+  std::vector<std::unique_ptr<RawClient>> hollow;
+  for (int i = 0; i < 3; ++i) {
+    hollow.push_back(client("bob"));
+    ASSERT_TRUE(hollow.back()->shakeHands());
+  }
+  EXPECT_TRUE(await([&] { return client("alice")->greet(); }, "room beside those without a greeting"));
 }
 
 TEST_F(AdministrationTest, NoSecretIsEverLogged) {

@@ -164,6 +164,7 @@ bool RawClient::take(const Frame& frame) {
     default:
       break;
   }
+  if (expected_ != 0 && header.request == expected_) return expectedCame_ = true;
   const auto waiting = waiting_.find(header.request);
   if (waiting == waiting_.end() || (header.flags & kFlagAnswer) == 0) return false;
   Reader from(frame.payload);
@@ -232,6 +233,12 @@ std::pair<CK_RV, CK_RV> RawClient::callWithInit(const Call& init, const Call& ca
   sendBytes(bytes.bytes());
   await(request);
   return pair_;
+}
+
+bool RawClient::awaitFrame(std::uint32_t request) {
+  expected_ = request;
+  expectedCame_ = false;
+  return until([this] { return expectedCame_; });
 }
 
 std::optional<std::vector<std::uint32_t>> RawClient::awaitHeartbeat() {

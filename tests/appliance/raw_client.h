@@ -44,6 +44,8 @@ class RawClient {
   /// Sends without waiting for the answer, which goes where `call` wants it once await() has seen it.
   std::uint32_t send(const cryptoki::Call& call);
   std::optional<CK_RV> await(std::uint32_t request);
+  /// An answer to a request that send() has not made.
+  bool awaitFrame(std::uint32_t request);
   /// The requests that the next heartbeat names.
   std::optional<std::vector<std::uint32_t>> awaitHeartbeat();
   std::optional<transport::StateChange> awaitState();
@@ -83,6 +85,8 @@ class RawClient {
   std::unique_ptr<transport::Outputs> pairInit_;
   std::optional<std::vector<std::uint32_t>> heartbeat_;
   std::vector<transport::StateChange> states_;
+  std::uint32_t expected_ = 0;  // awaitFrame()
+  bool expectedCame_ = false;
 };
 
 }  // namespace p11ha::tests

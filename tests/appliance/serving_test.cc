@@ -200,6 +200,30 @@ TEST_F(SlowModuleTest, ASlowCallDelaysNoOtherAndIsNamedByHeartbeats) {
   EXPECT_TRUE(beat->empty());
 }
 
+TEST_F(SlowModuleTest, AnswersBeforeASlowCallDoNotWaitForIt) {
+  start(slow());
+  const auto alice = greeted("alice");
+  ASSERT_TRUE(alice);
+  const CK_SESSION_HANDLE session = open(*alice);
+  const CK_SESSION_HANDLE slowOne = open(*alice);
+  rule("hang any C_SeedRandom");
+  CK_BYTE bytes[8];
+  CK_BYTE seed[4] = {};
+  // In one record, so that the reader has both at hand.
+  transport::Buffer both;
+  transport::Outputs outputs;
+  for (const auto& [request, call] : {std::pair{100U, makeCall<Fn::GenerateRandom>(session, bytes, CK_ULONG{8})},
+                                      {101U, makeCall<Fn::SeedRandom>(slowOne, seed, CK_ULONG{4})}}) {
+    transport::putFrame(both, request, transport::opcode(call.fn), 0, [&, each = call](transport::Buffer& to) {
+      EXPECT_EQ(transport::encodeRequest(each, transport::Limits{}, to, outputs), CKR_OK);
+    });
+  }
+  ASSERT_TRUE(alice->sendBytes(both.bytes()));
+  EXPECT_TRUE(alice->awaitFrame(100));
+  rule("heal any");
+  EXPECT_TRUE(alice->awaitFrame(101));
+}
+
 TEST_F(SlowModuleTest, AWorkerThatExceedsTheDeadlineIsKilled) {
   start(slow("   HeartbeatInterval = 50;\n   CallDeadline = 300;\n"));
   const auto alice = greeted("alice");

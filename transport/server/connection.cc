@@ -280,6 +280,8 @@ void Connection::relieve() {
   std::uint64_t call = direct_.load(std::memory_order_seq_cst);
   if (std::exchange(directSeen_, call) != call || call == 0) return;
   if (!direct_.compare_exchange_strong(call, 0)) return;
+  // Answers from before that call, which it was to send with that one's.
+  flushElsewhere();
   try {
     std::thread([self = shared_from_this()] { self->read(); }).detach();
   } catch (const std::system_error&) {

@@ -24,13 +24,18 @@ class Outbox {
   }
   /// Sends what is ready, unless somebody does: then that thread sends it, too. False: the connection is broken.
   bool flush() P11HA_EXCLUDES(mutex_);
-  /// For who must not wait: puts in and sends only where the socket takes it at once. True: there is more now, which
-  /// somebody else has to flush.
+  /// For who must not wait: puts in what is to be sent with whatever is about to be, or sends where the socket takes it
+  /// at once; else it is dropped. True: somebody else has to flush.
   template <class Fill>
   [[nodiscard]] bool postUnlessFull(Fill&& fill) P11HA_EXCLUDES(mutex_) {
     {
       base::Lock lock(mutex_);
-      if (broken_ || sending_ || !ready_.empty() || !takesMore()) return false;
+      if (broken_ || ready_.size() > kMuch) return false;
+      if (sending_ || !ready_.empty()) {
+        fill(ready_);
+        return !sending_;
+      }
+      if (!takesMore()) return false;
       fill(ready_);
       sending_ = true;
       std::swap(plain_, ready_);
@@ -47,6 +52,8 @@ class Outbox {
   }
 
  private:
+  static constexpr std::size_t kMuch = 64UL << 10;
+
   bool takesMore() const;
   bool send(bool all) P11HA_EXCLUDES(mutex_);
   bool sendOut(const Buffer& bytes);

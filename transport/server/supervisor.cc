@@ -273,6 +273,7 @@ void Supervisor::expire() {
     if (ending.until > present) continue;
     log_.error("worker " + std::to_string(pid) + " does not end: it is killed");
     kill(pid, SIGKILL);
+    ending.killed = true;
     ending.until = present + kEndingTime;
   }
   for (const auto& [listener, source] : {std::pair{&listener_, Source::Tcp}, {&control_, Source::Local}}) {
@@ -323,8 +324,28 @@ void Supervisor::accept() {
 
 // Who means well is done with the handshake in no time: the oldest has the worst case.
 void Supervisor::makeRoom() {
-  if (unfinished_.empty()) return;
-  dropUnfinished(unfinished_.front().id, "too many connections without a handshake, and this is the oldest");
+  const auto oldest = std::min_element(unfinished_.begin(), unfinished_.end(),
+                                       [](const Unfinished& a, const Unfinished& b) { return a.id < b.id; });
+  if (oldest == unfinished_.end()) return;
+  dropUnfinished(oldest->id, "too many connections without a handshake, and this is the oldest");
+}
+
+// An application whose client has not shown who it is gives way to another.
+bool Supervisor::makeRoomForClient() {
+  const auto found = std::find_if(workers_.begin(), workers_.end(), [&](const auto& each) {
+    return std::none_of(each.second.connections.begin(), each.second.connections.end(),
+                        [&](Id connection) { return served_.contains(connection); });
+  });
+  if (found == workers_.end()) return false;
+  Worker& worker = found->second;
+  const std::set<Id> connections = worker.connections;
+  for (const Id connection : connections)
+    dropUnfinished(connection, "too many applications, and this one has not shown who it is");
+  const pid_t pid = worker.process.pid;
+  kill(pid, SIGKILL);
+  letGo(worker);
+  ending_[pid].killed = true;
+  return true;
 }
 
 void Supervisor::dropUnfinished(Id id, const std::string& why) {
@@ -388,7 +409,7 @@ void Supervisor::route(std::list<Unfinished>::iterator waiting, const Destinatio
 
 Supervisor::Worker* Supervisor::workerFor(const Key& key, const std::string& address) {
   if (const auto known = workerOf_.find(key); known != workerOf_.end()) return &workers_.at(known->second);
-  if (workers_.size() >= settings_.limits.clients) {
+  if (workers_.size() >= settings_.limits.clients && !makeRoomForClient()) {
     log_.warning(address + ": there are " + std::to_string(workers_.size()) + " applications already");
     return nullptr;
   }
@@ -416,7 +437,7 @@ Supervisor::Worker* Supervisor::workerFor(const Key& key, const std::string& add
 }
 
 void Supervisor::letGo(Worker& worker) {
-  ending_[worker.process.pid] = {now() + settings_.limits.drain + kEndingTime};
+  ending_[worker.process.pid] = {now() + settings_.limits.drain + kEndingTime, false};
   forget(worker);
 }
 
@@ -494,8 +515,9 @@ void Supervisor::reap() {
   while ((pid = waitpid(-1, &status, WNOHANG)) > 0) {
     const bool badly = WIFSIGNALED(status) || WEXITSTATUS(status) != 0;
     const std::string said = "worker " + std::to_string(pid) + " was " + describeEnd(status);
-    if (ending_.erase(pid) != 0) {
-      if (badly) log_.error(said);
+    if (const auto ending = ending_.find(pid); ending != ending_.end()) {
+      if (badly && !ending->second.killed) log_.error(said);
+      ending_.erase(ending);
       continue;
     }
     const auto found = std::find_if(workers_.begin(), workers_.end(),
@@ -526,16 +548,16 @@ void Supervisor::signal() {
   }
 }
 
-void Supervisor::reload() {
+bool Supervisor::reload() {
   auto fresh = reread_();
   if (!fresh) {
     for (const std::string& line : fresh.error()) log_.error(line);
     log_.error("the configuration is not taken over: the one before stays");
-    return;
+    return false;
   }
   if (fresh->modules != settings_.modules) {
     log_.error("modules cannot be changed without a restart: the configuration before stays");
-    return;
+    return false;
   }
   if (fresh->address != settings_.address || fresh->port != settings_.port ||
       fresh->controlSocket != settings_.controlSocket) {
@@ -548,7 +570,7 @@ void Supervisor::reload() {
   if (const auto wrong = load(std::move(*fresh))) {
     log_.error(*wrong);
     log_.error("the configuration is not taken over: the one before stays");
-    return;
+    return false;
   }
   if (const auto wrong = log_.open(logFile)) log_.error(*wrong);
   log_.setLevel(settings_.logLevel);
@@ -558,6 +580,7 @@ void Supervisor::reload() {
   }
   publish();
   log_.info("configuration read again");
+  return true;
 }
 
 void Supervisor::drain() {

@@ -63,6 +63,7 @@ class Supervisor {
   };
   struct Ending {
     base::Monotonic until;
+    bool killed = false;  // by the supervisor, which has said why
   };
   struct Controller {
     Descriptor socket;
@@ -83,6 +84,7 @@ class Supervisor {
   void accept();
   void refuse(const std::string& address, const std::string& why);
   void makeRoom();
+  bool makeRoomForClient();
   void look(Id id);
   void route(std::list<Unfinished>::iterator waiting, const Destination& destination);
   Worker* workerFor(const Key& key, const std::string& address);
@@ -97,7 +99,7 @@ class Supervisor {
   void dropUnfinished(Id id, const std::string& why);
 
   void signal();
-  void reload();
+  bool reload();
   void drain();
 
   void acceptController();

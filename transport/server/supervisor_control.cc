@@ -114,10 +114,8 @@ std::string Supervisor::command(const std::vector<std::string>& words, bool& cha
   const std::string verb = words.empty() ? "" : words[0];
   if (verb == "list" && words.size() == 1) return "0\n" + listPartitions();
   if (verb == "clients" && words.size() == 1) return "0\n" + listClients();
-  if (verb == "reload" && words.size() == 1) {
-    reload();
-    return "0\n";
-  }
+  if (verb == "reload" && words.size() == 1)
+    return reload() ? "0\n" : "1\nthe configuration is not taken over: the log says why\n";
   const bool ofClient = verb == "revoke" || verb == "restore";
   if ((verb != "deactivate" && verb != "activate" && !ofClient) || words.size() < 2 ||
       words.size() > (ofClient ? 3U : 2U))

@@ -15,6 +15,8 @@ class Connection;
 
 /// Owned by whoever has to go on with it. Its memory is kept and used again.
 struct Task {
+  static constexpr std::size_t kKept = 64UL << 10;
+
   explicit Task(const Limits& limits) : arena(arenaBound(limits)) {}
 
   std::shared_ptr<Connection> connection;
@@ -31,6 +33,7 @@ struct Task {
 
   void clear() {
     base::wipeAndClear(payload);
+    if (payload.capacity() > kKept) base::SecureBytes().swap(payload);
     arena.reset();
     connection.reset();
     begun.store(0, std::memory_order_relaxed);
