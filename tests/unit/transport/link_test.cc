@@ -1,0 +1,506 @@
+// One connection with many calls in flight, whatever the other end does.
+#include "transport/client/link.h"
+
+#include <gmock/gmock.h>
+#include <gtest/gtest.h>
+#include <signal.h>
+#include <sys/socket.h>
+#include <sys/wait.h>
+#include <unistd.h>
+
+#include <future>
+#include <map>
+#include <thread>
+
+#include "tests/unit/transport/link_peer.h"
+
+namespace p11ha::transport {
+namespace {
+
+using cryptoki::Call;
+using cryptoki::Fate;
+using cryptoki::Fn;
+using cryptoki::makeCall;
+using testing::HasSubstr;
+using tests::LinkPeer;
+using namespace std::chrono_literals;
+
+base::Monotonic in(std::chrono::milliseconds time) { return std::chrono::steady_clock::now() + time; }
+
+// A call with a number for an argument and a number for an answer.
+struct Asked {
+  explicit Asked(CK_ULONG which) : call(makeCall<Fn::GetObjectSize>(CK_ULONG{1}, which, &size)) {}
+  Asked(const Asked&) = delete;
+  Asked& operator=(const Asked&) = delete;
+  CK_ULONG size = 0;
+  const Call call;
+};
+
+std::future<LinkAnswer> begin(Link& link, const Call& call, std::chrono::milliseconds time = 10s) {
+  return std::async(std::launch::async, [&link, &call, time] { return link.call(call, nullptr, in(time)); });
+}
+
+CK_ULONG whichOf(const LinkPeer::Received& request) {
+  CK_ULONG which = 0;
+  std::memcpy(&which, request.payload.data() + sizeof(std::uint16_t) + sizeof(std::uint64_t), sizeof which);
+  return which;
+}
+
+LinkPeer::Fill saying(CK_ULONG number) {
+  return [number](const Outputs& outputs) { *static_cast<CK_ULONG*>(outputs[0].data) = number; };
+}
+
+void expectAnswered(const LinkAnswer& answer, CK_RV rv = CKR_OK) {
+  EXPECT_EQ(answer.outcome.fate, Fate::Answered);
+  EXPECT_EQ(answer.outcome.rv, rv);
+}
+void expectFate(const LinkAnswer& answer, Fate fate) {
+  EXPECT_EQ(answer.outcome.fate, fate);
+  EXPECT_EQ(answer.outcome.rv, CKR_DEVICE_ERROR);
+}
+
+TEST(Link, CarriesACallAndItsAnswer) {
+  LinkPeer peer;
+  Asked asked(7);
+  auto answer = begin(peer.link(), asked.call);
+  const auto request = peer.request();
+  EXPECT_EQ(request.header.opcode, opcode(Fn::GetObjectSize));
+  EXPECT_EQ(whichOf(request), 7U);
+  peer.answer(request, CKR_OK, saying(70));
+  expectAnswered(answer.get());
+  EXPECT_EQ(asked.size, 70U);
+}
+
+TEST(Link, AnswersComeInAnyOrder) {
+  constexpr std::size_t kCalls = 64;
+  LinkPeer peer;
+  std::vector<std::unique_ptr<Asked>> asked;
+  std::vector<std::future<LinkAnswer>> answers;
+  for (std::size_t i = 0; i < kCalls; ++i) {
+    asked.push_back(std::make_unique<Asked>(i));
+    answers.push_back(begin(peer.link(), asked.back()->call));
+  }
+  std::vector<LinkPeer::Received> requests;
+  for (std::size_t i = 0; i < kCalls; ++i) requests.push_back(peer.request());
+  std::map<std::uint32_t, int> ids;
+  for (const auto& request : requests) ++ids[request.header.request];
+  EXPECT_EQ(ids.size(), kCalls);
+  // The first that came is the one whose caller reads for all.
+  for (std::size_t i = 0; i < kCalls; i += 2) peer.answer(requests[i], CKR_OK, saying(whichOf(requests[i]) + 1000));
+  for (std::size_t i = kCalls; i-- > 0;) {
+    if (i % 2 != 0) peer.answer(requests[i], CKR_OK, saying(whichOf(requests[i]) + 1000));
+  }
+  for (std::size_t i = 0; i < kCalls; ++i) {
+    expectAnswered(answers[i].get());
+    EXPECT_EQ(asked[i]->size, i + 1000);
+  }
+}
+
+// What others got ready while somebody was sending goes in one piece.
+TEST(Link, WhatIsReadyIsSentTogether) {
+  constexpr std::size_t kCalls = 50;
+  LinkPeer peer;
+  const int little = 1;
+  setsockopt(peer.socket(), SOL_SOCKET, SO_RCVBUF, &little, sizeof little);
+  // Fills the socket, so that its sender has to wait.
+  std::vector<CK_BYTE> data(4UL << 20, 1);
+  const Call large = makeCall<Fn::DigestUpdate>(CK_ULONG{1}, data.data(), CK_ULONG{data.size()});
+  auto first = begin(peer.link(), large);
+  std::this_thread::sleep_for(50ms);
+  std::vector<std::unique_ptr<Asked>> asked;
+  std::vector<std::future<LinkAnswer>> answers;
+  for (std::size_t i = 0; i < kCalls; ++i) {
+    asked.push_back(std::make_unique<Asked>(i));
+    answers.push_back(begin(peer.link(), asked.back()->call));
+  }
+  std::this_thread::sleep_for(300ms);
+  const auto request = peer.request();
+  const std::size_t before = peer.reads();
+  std::vector<LinkPeer::Received> requests;
+  for (std::size_t i = 0; i < kCalls; ++i) requests.push_back(peer.request());
+  EXPECT_LE(peer.reads() - before, 3U);
+  peer.answer(request, CKR_OK);
+  for (const auto& each : requests) peer.answer(each, CKR_OK, saying(1));
+  expectAnswered(first.get());
+  for (auto& answer : answers) expectAnswered(answer.get());
+}
+
+TEST(Link, AnInitGoesWithItsCall) {
+  LinkPeer peer;
+  CK_MECHANISM mechanism{CKM_ECDSA, nullptr, 0};
+  const Call init = makeCall<Fn::SignInit>(CK_ULONG{1}, &mechanism, CK_ULONG{9});
+  CK_BYTE signature[8] = {};
+  CK_ULONG length = sizeof signature;
+  CK_BYTE data[4] = {};
+  const Call sign = makeCall<Fn::Sign>(CK_ULONG{1}, data, CK_ULONG{sizeof data}, signature, &length);
+  Buffer encoded;
+  Outputs outputs;
+  ASSERT_EQ(encodeRequest(init, peer.link().limits(), encoded, outputs), CKR_OK);
+  const HeldInit held{encoded.bytes(), &outputs};
+  for (const CK_RV initRv : {CK_RV{CKR_OK}, CK_RV{CKR_KEY_HANDLE_INVALID}}) {
+    auto answer = std::async(std::launch::async, [&] { return peer.link().call(sign, &held, in(10s)); });
+    const auto request = peer.request();
+    EXPECT_EQ(request.header.flags, kFlagHasInit);
+    peer.answer(
+        request, CKR_OK,
+        [](const Outputs& out) {
+          *static_cast<CK_ULONG*>(out[0].length) = 3;
+          std::memset(out[0].data, 5, 3);
+        },
+        initRv);
+    const LinkAnswer got = answer.get();
+    expectAnswered(got, initRv);
+    EXPECT_EQ(got.initRv, initRv);
+    EXPECT_EQ(length, 3U);
+    EXPECT_EQ(signature[2], 5);
+  }
+}
+
+TEST(Link, WhatCannotBeEncodedIsAnsweredHere) {
+  LinkPeer peer({.limits = {.payload = 2048, .outputs = 2048}});
+  std::vector<CK_BYTE> data(4096);
+  const Call call = makeCall<Fn::DigestUpdate>(CK_ULONG{1}, data.data(), CK_ULONG{data.size()});
+  expectAnswered(peer.link().call(call, nullptr, in(10s)), CKR_HOST_MEMORY);
+  // And leaves nothing behind.
+  Asked asked(1);
+  auto answer = begin(peer.link(), asked.call);
+  peer.answer(peer.request(), CKR_OK, saying(1));
+  expectAnswered(answer.get());
+}
+
+TEST(Link, ACallOverItsTimeIsCancelledAndTheLinkGoesOn) {
+  LinkPeer peer;
+  Asked late(1);
+  Asked asked(2);
+  auto first = begin(peer.link(), late.call, 50ms);
+  const auto request = peer.request();
+  expectFate(first.get(), Fate::Unknown);
+  const auto cancel = peer.next();
+  ASSERT_TRUE(cancel && cancel->is(Control::Cancel));
+  EXPECT_EQ(cancel->header.request, request.header.request);
+  auto second = begin(peer.link(), asked.call);
+  const auto other = peer.request();
+  // Its id is not given to another as long as the answer may come.
+  EXPECT_NE(other.header.request, request.header.request);
+  peer.answer(request, CKR_OK, saying(10));
+  peer.answer(other, CKR_OK, saying(20));
+  expectAnswered(second.get());
+  EXPECT_EQ(asked.size, 20U);
+  EXPECT_EQ(late.size, 0U);
+  EXPECT_TRUE(peer.link().usable());
+}
+
+TEST(Link, AReaderWhoseTimeIsOverHandsTheDutyOn) {
+  LinkPeer peer;
+  Asked reader(1);
+  Asked other(2);
+  auto first = begin(peer.link(), reader.call, 60ms);
+  const auto request = peer.request();
+  auto second = begin(peer.link(), other.call);
+  const auto waiting = peer.request();
+  expectFate(first.get(), Fate::Unknown);
+  const auto cancel = peer.next();
+  ASSERT_TRUE(cancel && cancel->is(Control::Cancel));
+  peer.answer(waiting, CKR_OK, saying(5));
+  const auto before = std::chrono::steady_clock::now();
+  expectAnswered(second.get());
+  EXPECT_LT(std::chrono::steady_clock::now() - before, 1s);
+}
+
+TEST(Link, ASilentServerIsGivenUp) {
+  LinkPeer peer({.silence = 200ms});
+  Asked one(1);
+  Asked two(2);
+  const auto before = std::chrono::steady_clock::now();
+  auto first = begin(peer.link(), one.call);
+  auto second = begin(peer.link(), two.call);
+  expectFate(first.get(), Fate::Unknown);
+  expectFate(second.get(), Fate::Unknown);
+  const auto took = std::chrono::steady_clock::now() - before;
+  EXPECT_GE(took, 200ms);
+  EXPECT_LT(took, 1s);
+  EXPECT_FALSE(peer.link().usable());
+  EXPECT_EQ(peer.link().failure(), "it has fallen silent");
+  expectFate(peer.link().call(one.call, nullptr, in(10s)), Fate::NotSent);
+}
+
+TEST(Link, AHeartbeatKeepsAliveWhatItNames) {
+  LinkPeer peer({.silence = 200ms});
+  Asked asked(1);
+  auto answer = begin(peer.link(), asked.call);
+  const auto request = peer.request();
+  for (int i = 0; i < 12; ++i) {
+    std::this_thread::sleep_for(50ms);
+    peer.heartbeat({request.header.request});
+  }
+  peer.answer(request, CKR_OK, saying(3));
+  expectAnswered(answer.get());
+}
+
+TEST(Link, AHeartbeatThatDoesNotNameACallLetsItDie) {
+  LinkPeer peer({.silence = 200ms});
+  Asked asked(1);
+  auto answer = begin(peer.link(), asked.call);
+  const auto request = peer.request();
+  while (answer.wait_for(20ms) != std::future_status::ready) peer.heartbeat({request.header.request + 1});
+  expectFate(answer.get(), Fate::Unknown);
+}
+
+// Only what was not heard while somebody listened counts: a process that was stopped has not listened.
+TEST(Link, AStoppedClientDoesNotBlameTheServer) {
+  LinkPeer peer({.silence = 300ms});
+  Asked asked(1);
+  auto answer = begin(peer.link(), asked.call);
+  const auto request = peer.request();
+  const pid_t self = getpid();
+  const pid_t waker = fork();
+  if (waker == 0) {
+    usleep(1'000'000);
+    kill(self, SIGCONT);
+    _exit(0);
+  }
+  kill(self, SIGSTOP);
+  EXPECT_NE(answer.wait_for(100ms), std::future_status::ready);
+  peer.answer(request, CKR_OK, saying(4));
+  expectAnswered(answer.get());
+  waitpid(waker, nullptr, 0);
+}
+
+TEST(Link, FatesAreExactWhenTheConnectionBreaks) {
+  LinkPeer peer;
+  Asked asked(1);
+  auto sent = begin(peer.link(), asked.call);
+  static_cast<void>(peer.request());
+  peer.close();
+  expectFate(sent.get(), Fate::Unknown);
+  EXPECT_FALSE(peer.link().usable());
+  Asked after(2);
+  expectFate(peer.link().call(after.call, nullptr, in(10s)), Fate::NotSent);
+}
+
+// Nobody takes the first byte: the second call never gets as far as the socket.
+TEST(Link, WhatWaitedBehindAStuckSenderWasNotSent) {
+  LinkPeer peer({.silence = 300ms});
+  std::vector<CK_BYTE> data(8UL << 20, 1);
+  const Call large = makeCall<Fn::DigestUpdate>(CK_ULONG{1}, data.data(), CK_ULONG{data.size()});
+  auto stuck = begin(peer.link(), large);
+  std::this_thread::sleep_for(50ms);
+  Asked asked(1);
+  auto behind = begin(peer.link(), asked.call);
+  expectFate(stuck.get(), Fate::Unknown);
+  expectFate(behind.get(), Fate::NotSent);
+}
+
+// A server that cannot send because nobody reads takes nothing either.
+TEST(Link, ASenderThatIsStuckReads) {
+  LinkPeer peer;
+  std::vector<CK_BYTE> data(8UL << 20, 1);
+  const Call large = makeCall<Fn::DigestUpdate>(CK_ULONG{1}, data.data(), CK_ULONG{data.size()});
+  auto stuck = begin(peer.link(), large);
+  std::this_thread::sleep_for(20ms);
+  // More than any socket holds, before a byte of the request is taken.
+  Buffer heartbeats;
+  for (int i = 0; i < 200'000; ++i) putHeartbeat(heartbeats, {});
+  peer.send(heartbeats);
+  const auto request = peer.request();
+  peer.answer(request, CKR_OK);
+  expectAnswered(stuck.get());
+}
+
+TEST(Link, AGoodbyeLetsWhatIsInFlightFinish) {
+  LinkPeer peer;
+  Asked asked(1);
+  auto answer = begin(peer.link(), asked.call);
+  const auto request = peer.request();
+  Buffer goodbye;
+  putGoodbye(goodbye, {Farewell::ShuttingDown, "maintenance"});
+  peer.send(goodbye);
+  while (peer.link().usable()) std::this_thread::yield();
+  Asked after(2);
+  expectFate(peer.link().call(after.call, nullptr, in(10s)), Fate::NotSent);
+  peer.answer(request, CKR_OK, saying(1));
+  expectAnswered(answer.get());
+  EXPECT_THAT(peer.link().failure(), HasSubstr("maintenance"));
+}
+
+TEST(Link, NoticesWhatComesWhileNobodyCalls) {
+  LinkPeer peer({.silence = 100ms});
+  Buffer change;
+  putStateChange(change, {"1", PartitionState::Deactivated});
+  peer.send(change);
+  EXPECT_EQ(peer.link().stateChanges(), 0U);
+  peer.link().tend();
+  EXPECT_EQ(peer.link().stateChanges(), 1U);
+  EXPECT_EQ(peer.link().partitionState(), PartitionState::Deactivated);
+  for (int i = 0; i < 12; ++i) {
+    std::this_thread::sleep_for(20ms);
+    peer.heartbeat({});
+    peer.link().tend();
+  }
+  EXPECT_TRUE(peer.link().usable());
+  const auto before = std::chrono::steady_clock::now();
+  while (peer.link().usable()) {
+    std::this_thread::sleep_for(10ms);
+    peer.link().tend();
+  }
+  EXPECT_GE(std::chrono::steady_clock::now() - before, 70ms);
+  EXPECT_EQ(peer.link().failure(), "it has fallen silent");
+}
+
+TEST(Link, NoticesAServerThatHasGone) {
+  LinkPeer peer;
+  peer.close();
+  peer.link().tend();
+  EXPECT_FALSE(peer.link().usable());
+  EXPECT_EQ(peer.link().failure(), "it has closed the connection");
+}
+
+// What is no answer to what was asked ends the link, and writes nothing.
+TEST(Link, AnswersThatAreNoneEndIt) {
+  const auto frame = [](std::uint32_t request, Fn fn, std::uint16_t flags, std::size_t size) {
+    Buffer plain;
+    putFrame(plain, request, opcode(fn), flags, [&](Buffer& to) {
+      for (std::size_t i = 0; i < size; ++i) to.put<std::uint8_t>(0);
+    });
+    return plain;
+  };
+  using Make = std::function<Buffer(std::uint32_t)>;
+  const std::pair<const char*, Make> wrong[] = {
+      {"another request", [&](std::uint32_t id) { return frame(id + 1, Fn::GetObjectSize, kFlagAnswer, 9); }},
+      {"a request never made", [&](std::uint32_t) { return frame(~0U, Fn::GetObjectSize, kFlagAnswer, 9); }},
+      {"another function", [&](std::uint32_t id) { return frame(id, Fn::GetSessionInfo, kFlagAnswer, 9); }},
+      {"too short", [&](std::uint32_t id) { return frame(id, Fn::GetObjectSize, kFlagAnswer, 5); }},
+      {"too long", [&](std::uint32_t id) { return frame(id, Fn::GetObjectSize, kFlagAnswer, 30); }},
+      {"a request", [&](std::uint32_t id) { return frame(id, Fn::GetObjectSize, 0, 9); }},
+      {"a frame too large",
+       [&](std::uint32_t id) {
+         Buffer plain = frame(id, Fn::GetObjectSize, kFlagAnswer, 0);
+         std::memset(plain.data(), 0xFF, 4);
+         return plain;
+       }},
+      {"a malformed frame",
+       [&](std::uint32_t id) {
+         Buffer plain = frame(id, Fn::GetObjectSize, kFlagAnswer, 9);
+         plain.data()[12] = 1;
+         return plain;
+       }},
+  };
+  for (const auto& [what, make] : wrong) {
+    SCOPED_TRACE(what);
+    LinkPeer peer;
+    Asked asked(1);
+    asked.size = 99;
+    auto answer = begin(peer.link(), asked.call);
+    peer.send(make(peer.request().header.request));
+    expectFate(answer.get(), Fate::Unknown);
+    EXPECT_FALSE(peer.link().usable());
+    EXPECT_EQ(asked.size, 99U);
+  }
+}
+
+TEST(Link, AWrongByteEndsIt) {
+  LinkPeer peer;
+  Asked asked(1);
+  auto answer = begin(peer.link(), asked.call);
+  static_cast<void>(peer.request());
+  Buffer plain;
+  putHeartbeat(plain, {});
+  auto sealed = peer.seal(plain);
+  sealed[sealed.size() / 2] ^= 1;
+  peer.sendRaw(sealed);
+  expectFate(answer.get(), Fate::Unknown);
+  EXPECT_THAT(peer.link().failure(), HasSubstr("bad record mac"));
+}
+
+TEST(Link, ComesInAnyPieces) {
+  LinkPeer peer;
+  Asked asked(1);
+  auto answer = begin(peer.link(), asked.call);
+  const auto request = peer.request();
+  Buffer plain;
+  putHeartbeat(plain, {});
+  for (const std::uint8_t byte : peer.seal(plain)) peer.sendRaw({&byte, 1});
+  peer.answer(request, CKR_OK, saying(2));
+  expectAnswered(answer.get());
+}
+
+TEST(Link, NoMoreInFlightThanThereMayBe) {
+  LinkPeer peer({.maxInFlight = 2});
+  Asked asked[3] = {Asked(0), Asked(1), Asked(2)};
+  std::vector<std::future<LinkAnswer>> answers;
+  for (const Asked& each : asked) answers.push_back(begin(peer.link(), each.call));
+  const auto first = peer.request();
+  const auto second = peer.request();
+  peer.answer(second, CKR_OK, saying(1));
+  peer.answer(peer.request(), CKR_OK, saying(1));
+  peer.answer(first, CKR_OK, saying(1));
+  for (auto& answer : answers) expectAnswered(answer.get());
+}
+
+TEST(Link, CloseWakesWhoeverIsInIt) {
+  LinkPeer peer;
+  Asked asked(1);
+  auto answer = begin(peer.link(), asked.call);
+  static_cast<void>(peer.request());
+  peer.link().close("the end");
+  expectFate(answer.get(), Fate::Unknown);
+  const auto goodbye = peer.next();
+  EXPECT_TRUE(goodbye && goodbye->is(Control::Goodbye));
+  EXPECT_FALSE(peer.next());
+}
+
+// A child has no part in its parent's connection, and does not end it.
+TEST(Link, AForkedChildLetsGoOfIt) {
+  LinkPeer peer;
+  const pid_t child = fork();
+  if (child == 0) {
+    // Closed already: the lowest number that is free is one of the link's.
+    const int lowest = dup(0);
+    _exit(lowest < peer.socket() ? 0 : 1);
+  }
+  int status = 0;
+  waitpid(child, &status, 0);
+  EXPECT_TRUE(WIFEXITED(status) && WEXITSTATUS(status) == 0);
+  Asked asked(1);
+  auto answer = begin(peer.link(), asked.call);
+  peer.answer(peer.request(), CKR_OK, saying(1));
+  expectAnswered(answer.get());
+}
+
+// Threads that come and go, answers in any order, some too late: nobody waits for what has come.
+TEST(Link, ManyThreadsForAWhile) {
+  constexpr int kThreads = 16;
+  constexpr int kCalls = 300;
+  LinkPeer peer;
+  std::atomic<int> running{kThreads};
+  std::atomic<int> wrong{0};
+  std::vector<std::thread> threads;
+  for (int t = 0; t < kThreads; ++t) {
+    threads.emplace_back([&, t] {
+      for (int i = 0; i < kCalls; ++i) {
+        const auto which = static_cast<CK_ULONG>(t * kCalls + i);
+        Asked asked(which);
+        const LinkAnswer answer = peer.link().call(asked.call, nullptr, in(10s));
+        if (answer.outcome.rv != CKR_OK || asked.size != which + 5) ++wrong;
+      }
+      if (--running == 0) peer.link().close("done");
+    });
+  }
+  std::vector<LinkPeer::Received> held;
+  unsigned turn = 0;
+  while (auto received = peer.next()) {
+    if (received->is(Control::Goodbye)) break;
+    held.push_back(std::move(*received));
+    // All of them now and then, the last first; else one.
+    do {
+      const LinkPeer::Received request = std::move(held.back());
+      held.pop_back();
+      peer.answer(request, CKR_OK, saying(whichOf(request) + 5));
+    } while (++turn % 3 == 0 && !held.empty());
+  }
+  for (std::thread& thread : threads) thread.join();
+  EXPECT_EQ(wrong, 0);
+}
+
+}  // namespace
+}  // namespace p11ha::transport
