@@ -162,7 +162,9 @@ Proof Catalog::proveOn(const ObjectPtr& object, GroupMember& member, std::uint32
   if (const auto witness = object->witness()) {
     ControlSession::Use control(member.control);
     if (control.open(*member.token, epoch).rv != CKR_OK) return Proof::Unreachable;
-    return proveSecretKey(*witness, {member, control.handle(), claimed});
+    // A member that has not the witness's mechanism may have another.
+    const Proof proof = proveSecretKey(*witness, {member, control.handle(), claimed});
+    if (proof != Proof::Impossible) return proof;
   }
   GroupMember* reference = nullptr;
   std::uint32_t referenceEpoch = 0;
@@ -173,7 +175,7 @@ Proof Catalog::proveOn(const ObjectPtr& object, GroupMember& member, std::uint32
       referenceEpoch = otherEpoch;
     }
   }
-  if (reference == nullptr) return object->heldBefore(member.index) ? Proof::Impossible : Proof::Unreachable;
+  if (reference == nullptr) return Proof::Unreachable;
   // Two control sessions at once are always taken in the order of the list.
   const bool memberFirst = member.index < reference->index;
   ControlSession::Use first((memberFirst ? member : *reference).control);
@@ -189,9 +191,7 @@ Proof Catalog::proveOn(const ObjectPtr& object, GroupMember& member, std::uint32
 
 CK_OBJECT_HANDLE Catalog::prove(const ObjectPtr& object, GroupMember& member, std::uint32_t epoch) {
   const CK_OBJECT_HANDLE claimed = object->at(member.index, epoch);
-  Proof proof = proveOn(object, member, epoch);
-  if (proof == Proof::Impossible && object->heldBefore(member.index)) proof = Proof::Same;
-  switch (proof) {
+  switch (proveOn(object, member, epoch)) {
     case Proof::Same:
       group_.objects.bind(object, member.index, epoch, claimed, Holding::Held);
       return claimed;

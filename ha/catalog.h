@@ -22,8 +22,7 @@ class Catalog {
   cryptoki::Outcome takeStock(GroupMember& member, std::uint32_t epoch);
 
   /// The object's handle on that member, or CK_INVALID_HANDLE if it is not there. A claim is proved first, once; one
-  /// that fails is dropped. A key that nothing can prove is taken for the same only where it was before: the token is,
-  /// and all that it says of the key.
+  /// that fails is dropped, and so is that of a key which nothing can prove: to be alike is no proof.
   CK_OBJECT_HANDLE handleOn(const ObjectPtr& object, GroupMember& member, std::uint32_t epoch);
 
   /// The object that a call of ours has just made on a member: a new one, unless somebody's refresh was there first.

@@ -113,11 +113,13 @@ void Failover::loseSuspects(Session& session, const Tries& tries) {
   }
 }
 
-// Nobody convicts them. Neither a later part nor another Init must meet what they may have left of the operation.
+// Nobody convicts them. Neither a later part nor another Init must meet what they may have left of the operation; one
+// that the call was no part of begins anew on the session that follows.
 void Failover::acquitSuspects(Session& session, const Request& request, const Tries& tries) {
-  const bool begins = tries.row.effect.kind == cryptoki::EffectKind::Begin;
-  if (tries.suspects.empty() || (request.operations[0] == nullptr && !begins)) return;
-  endOperations(request);
+  using cryptoki::EffectKind;
+  const EffectKind kind = tries.row.effect.kind;
+  if (tries.suspects.empty() || (request.operations[0] == nullptr && kind != EffectKind::Begin)) return;
+  if (kind != EffectKind::Begin && kind != EffectKind::None) endOperations(request);
   for (const Tries::Suspect& suspect : tries.suspects) {
     if (session.allRestorableOn(suspect.member->index)) abandonSession(session, *suspect.member);
   }

@@ -1,5 +1,7 @@
 #include "ha/key_proof.h"
 
+#include <unistd.h>
+
 #include <algorithm>
 #include <array>
 #include <optional>
@@ -233,11 +235,10 @@ Proof proveSecretKey(const Witness& reference, const KeyOn& candidate) {
 
 std::optional<Witness> bearWitness(const KeyOn& key) {
   Witness witness;
-  auto salt = randomBytes(key);
-  if (!salt) return std::nullopt;
-  for (witness.salt = *salt; witness.way < kWays.size(); ++witness.way) {
+  if (getentropy(witness.salt.data(), witness.salt.size()) != 0) return std::nullopt;
+  for (std::array<CK_BYTE, 32> salt = witness.salt; witness.way < kWays.size(); ++witness.way) {
     const Way& way = kWays[witness.way];
-    Produced answer = way.go(key, way.type, *salt);
+    Produced answer = way.go(key, way.type, salt);
     if (answer.unreachable) return std::nullopt;
     if (answer.bytes) {
       witness.answer = std::move(*answer.bytes);

@@ -1,5 +1,6 @@
 #include "ha/login.h"
 
+#include <algorithm>
 #include <vector>
 
 #include "ha/member_login.h"
@@ -139,24 +140,28 @@ CK_RV Login::logoutLocked() {
 // The same change on the primary, whose refusal is the answer, then on the others; what one of those refuses is undone.
 CK_RV Login::onAll(const Call& call, const std::function<bool(GroupMember&, std::uint32_t)>& undo) {
   const std::string function(cryptoki::function(call.fn).name);
-  for (const auto& member : group_.members) {
+  std::vector<GroupMember*> all;
+  for (const auto& member : group_.members) all.push_back(member.get());
+  for (const GroupMember* member : all) {
     if ((group_.view().synced & bit(member->index)) != 0 && !member->isSuspect()) continue;
+    if (call.fn == Fn::InitPIN && group_.login.user() != CKU_SO) return CKR_USER_NOT_LOGGED_IN;
     group_.log(halog::PinNotChanged{function, member->serial});
     return CKR_DEVICE_ERROR;
   }
+  std::rotate(all.begin(), all.begin() + static_cast<std::ptrdiff_t>(group_.view().primary()), all.end());
   std::vector<std::pair<GroupMember*, std::uint32_t>> done;
-  for (const auto& member : group_.members) {
+  for (GroupMember* const member : all) {
     const std::uint32_t epoch = member->epoch.load(std::memory_order_acquire);
     const Outcome outcome = callOn(*member, epoch, call);
     if (outcome.rv == CKR_OK) {
-      done.emplace_back(member.get(), epoch);
+      done.emplace_back(member, epoch);
       continue;
     }
     for (const auto& [changed, under] : done) {
       if (!undo(*changed, under)) group_.log(halog::PinUncertain{function, changed->serial});
     }
     if (!isLoss(outcome)) return outcome.rv;
-    if (outcome.fate == cryptoki::Fate::Unknown) group_.log(halog::PinUncertain{function, member->serial});
+    if (outcome.fate != cryptoki::Fate::NotSent) group_.log(halog::PinUncertain{function, member->serial});
     group_.lose(*member, epoch, Loss::Dropped, outcome.rv);
     return CKR_DEVICE_ERROR;
   }
@@ -170,8 +175,11 @@ CK_RV Login::setPin(const Call& call) {
   back.words[2] = call.words[4];
   back.words[3] = call.words[1];
   back.words[4] = call.words[2];
-  const CK_RV rv =
-      onAll(call, [&](GroupMember& member, std::uint32_t epoch) { return callOn(member, epoch, back).rv == CKR_OK; });
+  const CK_RV rv = onAll(call, [&](GroupMember& member, std::uint32_t epoch) {
+    const Outcome undone = callOn(member, epoch, back);
+    if (isLoss(undone)) group_.lose(member, epoch, Loss::Dropped, undone.rv);
+    return undone.rv == CKR_OK;
+  });
   // The cached PIN serves members that come back later.
   if (rv == CKR_OK) group_.login.pinChanged(call.get<const CK_UTF8CHAR*>(3), call.get<CK_ULONG>(4));
   return rv;

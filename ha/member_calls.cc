@@ -63,14 +63,28 @@ void MemberCalls::abandonSession(Session& session, GroupMember& member) {
   MemberSession& own = session.members[member.index];
   if (own.handle == CK_INVALID_HANDLE) return;
   const MemberSession left = std::exchange(own, {});
+  // None of them is kept for longer than there are objects.
+  const bool keeps = !session.objects.empty();
+  if (!keeps) closeAside(session);
   if (member.lostSince(left.epoch)) {
     member.sessions.discard(left);
-  } else if (left.hasObjects) {
+  } else if (left.hasObjects && keeps) {
     session.aside.emplace_back(member.index, left);
   } else {
     member.token->execute(makeCall<Fn::CloseSession>(left.handle));
   }
   session.displace(member.index);
+}
+
+void MemberCalls::closeAside(Session& session) {
+  for (const auto& [index, held] : std::exchange(session.aside, {})) {
+    GroupMember& member = group_.member(index);
+    if (member.lostSince(held.epoch)) {
+      member.sessions.discard(held);
+    } else {
+      member.token->execute(makeCall<Fn::CloseSession>(held.handle));
+    }
+  }
 }
 
 }  // namespace p11ha::ha

@@ -30,6 +30,9 @@ class MemberCalls {
   /// application's own.
   void abandonSession(Session& session, GroupMember& member) P11HA_REQUIRES(session.mutex);
 
+  /// Ends the sessions on members that are kept for their objects.
+  void closeAside(Session& session) P11HA_REQUIRES(session.mutex);
+
  protected:
   /// The call itself, seen by balancing and by the watchdog.
   cryptoki::Outcome execute(GroupMember& member, std::uint32_t epoch, Session& session, const cryptoki::Call& call)

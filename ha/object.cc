@@ -35,7 +35,6 @@ void Object::set(unsigned member, std::uint32_t epoch, CK_OBJECT_HANDLE handle, 
     usable_.fetch_and(~bit(member), std::memory_order_release);
   }
   known_.fetch_or(bit(member), std::memory_order_release);
-  if (holding == Holding::Held) heldBefore_.fetch_or(bit(member), std::memory_order_release);
 }
 
 bool Object::bind(unsigned member, std::uint32_t epoch, CK_OBJECT_HANDLE handle, Holding holding) {

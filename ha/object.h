@@ -56,9 +56,6 @@ class Object {
   /// The handle last bound on that member, whatever became of it.
   CK_OBJECT_HANDLE lastAt(unsigned member) const { return bindings_[member].handle.load(std::memory_order_relaxed); }
 
-  /// Has that member been known to hold it, under whichever epoch?
-  bool heldBefore(unsigned member) const { return (heldBefore_.load(std::memory_order_acquire) & bit(member)) != 0; }
-
   /// A secret key that outlives its session has to be known again, whoever else holds it by then: true as long as it
   /// has not been asked for a witness.
   bool wantsWitness() const { return wantsWitness_.load(std::memory_order_relaxed); }
@@ -85,7 +82,6 @@ class Object {
   std::atomic<bool> alive_{true};
   std::atomic<MemberMask> usable_{0};
   std::atomic<MemberMask> known_{0};
-  std::atomic<MemberMask> heldBefore_{0};
   std::atomic<bool> wantsWitness_;
   std::array<Binding, kMaxMembers> bindings_;
   mutable base::Mutex mutex_;

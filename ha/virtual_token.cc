@@ -177,12 +177,12 @@ void VirtualToken::closing(Session& session) P11HA_NO_THREAD_SAFETY_ANALYSIS {
       member.token->execute(makeCall<Fn::CloseSession>(held.handle));
     }
   };
-  for (const auto& [member, held] : session.aside) end(group_.member(member), held, false);
+  failover_.closeAside(session);
   for (const auto& member : group_.members) {
     MemberSession& held = session.members[member->index];
     if (held.handle == CK_INVALID_HANDLE) continue;
-    held.hasObjects = false;
-    end(*member, held, !session.anyOn(member->index));
+    // A member may have kept an object that it was told to destroy.
+    end(*member, held, !session.anyOn(member->index) && !held.hasObjects);
     held = {};
   }
 }

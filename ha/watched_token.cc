@@ -3,8 +3,18 @@
 #include <new>
 
 namespace p11ha::ha {
+namespace {
+
+// At the token's own PIN pad (CKF_PROTECTED_AUTHENTICATION_PATH).
+bool waitsForAPerson(const cryptoki::Call& call) {
+  const cryptoki::Argument* const pin = cryptoki::function(call.fn).find(cryptoki::RoleKind::Pin);
+  return pin != nullptr && call.get<const void*>(pin->word) == nullptr;
+}
+
+}  // namespace
 
 cryptoki::Outcome WatchedToken::execute(const cryptoki::Call& call) {
+  if (waitsForAPerson(call)) return token_->execute(call);
   std::list<Running> own;
   try {
     own.push_back({call.fn, epoch_.load(std::memory_order_acquire)});

@@ -11,9 +11,9 @@
 
 namespace p11ha::ha {
 
-/// Notes every call that p11ha makes for itself on a member: logins, inventories, sessions opened, probes. The
-/// application's own calls go past it and are seen in their sessions (RunningCall), which costs them no lock. Owned by
-/// the GroupMember. Any thread.
+/// Notes every call that p11ha makes for itself on a member: logins, inventories, sessions opened, probes, but for
+/// those that wait for somebody at the token's PIN pad. The application's own calls go past it and are seen in their
+/// sessions (RunningCall), which costs them no lock. Owned by the GroupMember. Any thread.
 class WatchedToken final : public cryptoki::Member {
  public:
   /// `epoch`: the member's, which outlives this.
