@@ -10,6 +10,9 @@ namespace p11ha::base {
 using Monotonic = std::chrono::steady_clock::time_point;
 using Wall = std::chrono::system_clock::time_point;
 
+/// For those that wait for the world outside only, which no manual clock drives. Any thread.
+inline Monotonic now() { return std::chrono::steady_clock::now(); }
+
 /// Owned by whoever composes the process; outlives every user. Any thread. Cannot fail.
 class Clock {
  public:

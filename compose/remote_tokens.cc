@@ -75,7 +75,7 @@ std::vector<std::string> RemoteTokens::problems() const {
   std::vector<std::string> result;
   for (const auto& [serial, member] : members_) {
     if (const std::string problem = member->problem(); homes_.contains(serial) && !problem.empty())
-      result.push_back("member " + serial + ": " + problem);
+      result.push_back(std::string("member ").append(serial).append(": ").append(problem));
   }
   return result;
 }

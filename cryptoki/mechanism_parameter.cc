@@ -17,7 +17,7 @@ struct MechanismTypeParameter {
 };
 struct SslKeyMatOut : CK_SSL3_KEY_MAT_OUT {};
 struct Tls12KeyMatOut : CK_SSL3_KEY_MAT_OUT {};
-struct MessageParameter : CK_MECHANISM {};
+struct MessageMechanism : CK_MECHANISM {};
 
 constexpr bool mayHoldHandles(std::span<const ParameterField> fields) {
   for (const ParameterField& field : fields) {
@@ -132,7 +132,7 @@ constexpr std::pair<CK_MECHANISM_TYPE, const ParameterShape*> kMessages[] = {
 consteval bool messagesDifferInSize() {
   for (const auto& [typeA, a] : kMessages) {
     for (const auto& [typeB, b] : kMessages) {
-      if (a != b && a->size == b->size) return false;
+      if (a->name != b->name && a->size == b->size) return false;
     }
   }
   return true;
@@ -185,7 +185,7 @@ const ParameterShape* messageShapeOfSize(std::size_t size) {
 
 const ParameterShape& attributeShape() { return kShape<CK_ATTRIBUTE>; }
 const ParameterShape& mechanismShape() { return kShape<CK_MECHANISM>; }
-const ParameterShape& messageParameterShape() { return kShape<MessageParameter>; }
+const ParameterShape& messageParameterShape() { return kShape<MessageMechanism>; }
 
 std::span<const ParameterShape* const> allParameterShapes() { return kAll; }
 

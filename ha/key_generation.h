@@ -12,8 +12,8 @@ namespace p11ha::ha {
 /// Owned by the VirtualToken. Any thread that holds the session.
 class KeyGeneration {
  public:
-  KeyGeneration(Group& group, Catalog& catalog, Cloner& cloner, Failover& failover, KeyManagement& keys)
-      : group_(group), catalog_(catalog), cloner_(cloner), failover_(failover), keys_(keys) {}
+  KeyGeneration(Group& group, Cloner& cloner, Failover& failover, KeyManagement& keys)
+      : group_(group), cloner_(cloner), failover_(failover), keys_(keys) {}
 
   CK_RV generate(Session& session, const cryptoki::Call& call) P11HA_REQUIRES(session.mutex);
 
@@ -30,7 +30,6 @@ class KeyGeneration {
   void dropTemporaries(Session& session, Making& making) P11HA_REQUIRES(session.mutex);
 
   Group& group_;
-  Catalog& catalog_;
   Cloner& cloner_;
   Failover& failover_;
   KeyManagement& keys_;

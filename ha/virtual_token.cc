@@ -25,7 +25,7 @@ VirtualToken::VirtualToken(CK_SLOT_ID slot, Face face, GroupPolicy policy, std::
       operations_(group_, failover_),
       states_(group_, failover_),
       keys_(group_, catalog_, cloner_, failover_),
-      generation_(group_, catalog_, cloner_, failover_, keys_),
+      generation_(group_, cloner_, failover_, keys_),
       searches_(group_, catalog_, failover_),
       recovery_(group_, catalog_, cloner_),
       management_(group_, recovery_, sessions_, *this, ports.scheduler, ports.workers),

@@ -85,7 +85,8 @@ int control(const Options& options) {
 }  // namespace
 
 int main(int argc, char** argv) {
-  if (argc == 3 && std::strcmp(argv[1], transport::kWorkerArgument) == 0) transport::workerMain(std::atoi(argv[2]));
+  if (argc == 3 && std::strcmp(argv[1], transport::kWorkerArgument) == 0)
+    transport::workerMain(static_cast<int>(std::strtol(argv[2], nullptr, 10)));
 
   Options options;
   CLI::App app("Serves tokens of PKCS#11 modules over mutual TLS 1.3, as an HSM appliance does.");

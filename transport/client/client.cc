@@ -10,7 +10,7 @@
 namespace p11ha::transport {
 namespace {
 
-base::Monotonic now() { return std::chrono::steady_clock::now(); }
+using base::now;
 
 std::string ownName() { return std::string(program_invocation_short_name) + " (" + std::to_string(getpid()) + ")"; }
 

@@ -25,7 +25,7 @@ constexpr std::uint32_t kPlaceMask = (1U << kPlaceBits) - 1;
 constexpr std::size_t kSealed = 256UL << 10;
 constexpr Limits kMostLimits{.payload = 1UL << 30, .outputs = 1UL << 30};
 
-Monotonic now() { return std::chrono::steady_clock::now(); }
+using base::now;
 
 std::string describe(int error) { return std::system_category().message(error); }
 

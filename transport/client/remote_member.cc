@@ -22,7 +22,7 @@ namespace {
 
 constexpr Outcome kNotConnected{CKR_DEVICE_ERROR, Fate::NotSent};
 
-base::Monotonic now() { return std::chrono::steady_clock::now(); }
+using base::now;
 
 // After which an Init may be answered otherwise than before.
 bool changesMinds(Fn fn) {

@@ -39,7 +39,7 @@ void setTimeout(int socket, int option, std::chrono::milliseconds time) {
 
 bool isKeyGeneration(Fn fn) { return fn == Fn::GenerateKey || fn == Fn::GenerateKeyPair; }
 
-base::Monotonic now() { return std::chrono::steady_clock::now(); }
+using base::now;
 
 }  // namespace
 

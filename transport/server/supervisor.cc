@@ -30,7 +30,7 @@ std::uint64_t keyOf(Source source, std::uint64_t id = 0) {
   return static_cast<std::uint64_t>(source) << kKindShift | id;
 }
 
-base::Monotonic now() { return std::chrono::steady_clock::now(); }
+using base::now;
 
 std::string describeEnd(int status) {
   if (WIFSIGNALED(status))
@@ -65,14 +65,14 @@ std::optional<std::string> Supervisor::start() {
   poll_ = Descriptor(epoll_create1(EPOLL_CLOEXEC));
   if (!signals_ || !poll_) return std::generic_category().message(errno);
 
-  if (const auto wrong = load(std::move(settings_))) return wrong;
+  if (auto wrong = load(std::move(settings_))) return wrong;
   loadStandings();
   if (!settings_.controlSocket.empty()) {
-    if (const auto wrong = control_.listenLocal(settings_.controlSocket)) return wrong;
+    if (auto wrong = control_.listenLocal(settings_.controlSocket)) return wrong;
     controlPath_ = settings_.controlSocket;
     watch(control_.descriptor(), EPOLLIN, keyOf(Source::Local));
   }
-  if (const auto wrong = listener_.listenTcp(settings_.address, settings_.port)) return wrong;
+  if (auto wrong = listener_.listenTcp(settings_.address, settings_.port)) return wrong;
   watch(listener_.descriptor(), EPOLLIN, keyOf(Source::Tcp));
   watch(signals_.get(), EPOLLIN, keyOf(Source::Signals));
   log_.info("listening at " + settings_.address + ":" + std::to_string(listener_.port()) + ", " +
@@ -523,8 +523,8 @@ void Supervisor::reap() {
     const auto found = std::find_if(workers_.begin(), workers_.end(),
                                     [pid](const auto& each) { return each.second.process.pid == pid; });
     if (found == workers_.end()) continue;
-    const std::string lost = std::to_string(found->second.connections.size()) + " connections of application " +
-                             hex(found->second.key.application).substr(0, 8) + " are lost";
+    std::string lost = std::to_string(found->second.connections.size());
+    lost.append(" connections of application ").append(hex(found->second.key.application), 0, 8).append(" are lost");
     if (badly || !draining_) log_.error(said + "; " + lost);
     forget(found->second);
     answerControllers();
@@ -567,7 +567,7 @@ bool Supervisor::reload() {
     fresh->controlSocket = settings_.controlSocket;
   }
   const std::string logFile = fresh->logFile;
-  if (const auto wrong = load(std::move(*fresh))) {
+  if (auto wrong = load(std::move(*fresh))) {
     log_.error(*wrong);
     log_.error("the configuration is not taken over: the one before stays");
     return false;

@@ -36,6 +36,7 @@ class Supervisor {
   struct Key {
     ApplicationId application{};
     std::optional<std::size_t> module;
+    // NOLINTNEXTLINE(modernize-use-nullptr): clang-tidy 14 takes the zero of a defaulted comparison for a pointer.
     auto operator<=>(const Key&) const = default;
   };
   struct Served {
