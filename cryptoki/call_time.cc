@@ -3,8 +3,12 @@
 namespace p11ha::cryptoki {
 namespace {
 
+// Between a try and what follows from it.
+constexpr std::chrono::milliseconds kAtOnce{100};
+
 struct Times {
   base::Monotonic began;
+  base::Monotonic failed;
   bool same = false;
 };
 thread_local constinit Times times{};
@@ -14,8 +18,9 @@ base::Monotonic now() { return std::chrono::steady_clock::now(); }
 }  // namespace
 
 SameCall::SameCall(bool triedBefore) {
-  // A member that takes no notice of it (one of this process) leaves it as it was.
-  if (!triedBefore || times.began == base::Monotonic{}) times.began = now();
+  // A try on a member of this process is not noted: what is may be of an earlier call.
+  const base::Monotonic present = now();
+  if (!triedBefore || present - times.failed > kAtOnce) times.began = present;
   times.same = true;
 }
 
@@ -27,5 +32,7 @@ base::Monotonic callBegan() {
   if (!times.same) times.began = now();
   return times.began;
 }
+
+void callFailed() { times.failed = now(); }
 
 }  // namespace p11ha::cryptoki

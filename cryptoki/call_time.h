@@ -19,5 +19,7 @@ class SameCall {
 
 /// For members that can end a call: when the call began of which this is a try. Without a SameCall that is now.
 base::Monotonic callBegan();
+/// And that the try has brought no answer: what follows at once is about the same call.
+void callFailed();
 
 }  // namespace p11ha::cryptoki

@@ -32,7 +32,8 @@ CK_RV Failover::run(Session& session, Request& request, const Try& first) {
 }
 
 CK_RV Failover::persist(Session& session, Request& request, const Try& first) {
-  Tries tries{cryptoki::function(request.call.fn)};
+  const cryptoki::SameCall time(first.made());
+  Tries tries{cryptoki::function(request.call.fn), time};
   const CK_RV rv = tryAll(session, request, tries, first);
   if (rv == CKR_OK) loseSuspects(session, tries);
   // As the last word it tells nothing: not what the members hold of the operation either.
@@ -85,6 +86,10 @@ CK_RV Failover::tryAll(Session& session, Request& request, Tries& tries, Try fir
         tries.loggedInAgain = true;
         break;
       case Next::NextMember:
+        if (outcome.fate == Fate::Unknown && isOverdue(request, tries)) {
+          endOperations(request);
+          return CKR_DEVICE_ERROR;
+        }
         tries.tried |= bit(member->index);
         tries.rebound = tries.resolved = tries.loggedInAgain = false;
         break;
@@ -104,6 +109,13 @@ CK_RV Failover::tryAll(Session& session, Request& request, Tries& tries, Try fir
         return outcome.rv;
     }
   }
+}
+
+// CallDeadline is for all tries together.
+bool Failover::isOverdue(const Request& request, const Tries& tries) const {
+  using cryptoki::Fn;
+  const bool generates = request.call.fn == Fn::GenerateKey || request.call.fn == Fn::GenerateKeyPair;
+  return tries.time.lasts(generates ? group_.policy.keyGenerationDeadline : group_.policy.callDeadline);
 }
 
 void Failover::loseSuspects(Session& session, const Tries& tries) {

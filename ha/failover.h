@@ -89,6 +89,7 @@ class Failover : public MemberCalls {
       P11HA_REQUIRES(session.mutex);
   Judgement judgeTry(GroupMember& member, Session& session, const Request& request, Tries& tries,
                      const cryptoki::Outcome& outcome) P11HA_REQUIRES(session.mutex);
+  bool isOverdue(const Request& request, const Tries& tries) const;
   void loseSuspects(Session& session, const Tries& tries) P11HA_REQUIRES(session.mutex);
   void acquitSuspects(Session& session, const Request& request, const Tries& tries) P11HA_REQUIRES(session.mutex);
   static void endOperations(const Request& request);

@@ -3,6 +3,7 @@
 
 #include <vector>
 
+#include "cryptoki/call_time.h"
 #include "ha/failover.h"
 
 namespace p11ha::ha {
@@ -10,6 +11,7 @@ namespace p11ha::ha {
 /// Lives on the stack of Failover::run().
 struct Failover::Tries {
   const cryptoki::Function& row;
+  const cryptoki::SameCall& time;
   MemberMask tried = 0;     // members not to be asked (again)
   std::uint32_t epoch = 0;  // of the member being tried
   bool reached = false;     // the call itself was made, not only what has to precede it

@@ -12,7 +12,7 @@ namespace {
 
 using base::now;
 
-std::string ownName() { return std::string(program_invocation_short_name) + " (" + std::to_string(getpid()) + ")"; }
+std::string ownName() { return std::string(program_invocation_short_name) + "[" + std::to_string(getpid()) + "]"; }
 
 }  // namespace
 

@@ -166,7 +166,10 @@ base::Monotonic RemoteMember::deadlineOf(Fn fn) const {
 
 Outcome RemoteMember::execute(const Call& call) {
   try {
-    return dispatch(call);
+    const Outcome outcome = dispatch(call);
+    if (outcome.fate != Fate::Answered) [[unlikely]]
+      cryptoki::callFailed();
+    return outcome;
   } catch (const std::bad_alloc&) {
     return {CKR_HOST_MEMORY};
   }
