@@ -1,5 +1,6 @@
-# What the scripts beside it share: a plain SoftHSM token ("direct") and a group of three ("group"), each client step run on
-# both, and what was said compared. To be sourced.
+# What the scripts beside it share: a plain SoftHSM token ("direct") and a group ("group"), each client step run on both, and
+# what was said compared. The group is of three local members, or P11HA_MEMBERS says which: "mixed" a local and two remote
+# ones, "remote" a remote one, which is not made to fail. To be sourced.
 # shellcheck shell=bash
 set -euo pipefail
 
@@ -16,6 +17,16 @@ case "$*" in
 esac
 
 export LC_ALL=C.UTF-8 TZ=UTC P11HA_BUILD=${P11HA_BUILD:-$source_dir/build/release}
+members=${P11HA_MEMBERS:-local}
+case $members in
+  local) cluster_members=() ;;
+  mixed) cluster_members=(--local 1 --remote 2) ;;
+  remote) cluster_members=(--remote 1) ;;
+  *)
+    printf 'P11HA_MEMBERS is local, mixed or remote\n' >&2
+    exit 2
+    ;;
+esac
 softhsm=/usr/lib/softhsm/libsofthsm2.so
 label=demo
 pin=12345678
@@ -42,7 +53,13 @@ folder=$(mktemp -d)
 pids=$folder/pids
 : >"$pids"
 
-cluster() { "$source_dir/testbed/cluster.sh" "$@"; }
+cluster() { "$source_dir/testbed/cluster.sh" "$@" 3>&- 8>&-; }
+# Ends the daemons; what is there is removed, or kept, as everything else.
+# shellcheck disable=SC2317 # called by the trap
+cluster_down() {
+  local process
+  for process in $(cluster pids "$folder/group"); do kill -KILL "$process" 2>/dev/null || true; done
+}
 
 # background COMMAND...: with the standard input given; its pid is in $!, and it ends with the script at the latest. (A function
 # must exec what it runs.)
@@ -63,6 +80,7 @@ finish() {
   local status=$? pid
   while read -r pid; do kill "$pid" 2>/dev/null || true; done <"$pids"
   while read -r pid; do await 20 gone "$pid" || kill -KILL "$pid" 2>/dev/null || true; done <"$pids"
+  [[ ! -e $folder/group/cluster ]] || cluster_down
   if [[ -n ${P11HA_KEEP:-} ]]; then
     printf 'kept: %s\n' "$folder"
   else
@@ -128,7 +146,7 @@ entered() {
 on_both() {
   local side status
   make_direct
-  cluster up "$folder/group" --label "$label" --pin "$pin" --so-pin "$so_pin"
+  cluster up "$folder/group" "${cluster_members[@]}" --label "$label" --pin "$pin" --so-pin "$so_pin"
   for side in direct group; do
     entered "$side" "$1" 3>"$folder/$side/said"
     ((status == 0)) || failed "$side: gave up (status $status)"
@@ -143,6 +161,7 @@ on_both() {
 # in_group FUNCTION: runs it on the group only, after on_both; there members may fail.
 in_group() {
   local status
+  [[ $members != remote ]] || return 0
   entered group "$1" 3>/dev/null
   ((status == 0)) || failed "group: gave up (status $status)"
 }
