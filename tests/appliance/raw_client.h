@@ -77,6 +77,7 @@ class RawClient {
   transport::Greeting greeting_;
   bool greeted_ = false;
   std::string error_;
+  bool ending_ = false;  // what else is answered is not looked at
   std::optional<transport::Goodbye> goodbye_;
   std::uint32_t next_ = 1;
   std::map<std::uint32_t, std::unique_ptr<transport::Outputs>> waiting_;

@@ -103,6 +103,7 @@ TEST_P(GroupOutage, AnotherKeyInItsPlaceIsNot) {
       ASSERT_EQ(softHsm->C_DestroyObject(direct[i], there.front()), CKR_OK);
       CK_OBJECT_CLASS object = CKO_SECRET_KEY;
       CK_KEY_TYPE type = CKK_AES;
+      const std::string name = "aes";
       Bytes value(32, static_cast<CK_BYTE>(i + 1));
       Template other{{CKA_CLASS, &object, sizeof object},
                      {CKA_KEY_TYPE, &type, sizeof type},
@@ -112,8 +113,8 @@ TEST_P(GroupOutage, AnotherKeyInItsPlaceIsNot) {
                      flag(CKA_SENSITIVE),
                      flag(CKA_EXTRACTABLE),
                      flag(CKA_ENCRYPT),
-                     text(CKA_LABEL, "aes"),
-                     text(CKA_ID, "aes")};
+                     text(CKA_LABEL, name),
+                     text(CKA_ID, name)};
       CK_OBJECT_HANDLE made = 0;
       ASSERT_EQ(softHsm->C_CreateObject(direct[i], other.data(), other.size(), &made), CKR_OK);
     }

@@ -1,5 +1,6 @@
 #include <gtest/gtest.h>
 
+#include <cstddef>
 #include <set>
 
 #include "transport/server/sessions.h"
@@ -8,7 +9,7 @@ namespace p11ha::transport {
 namespace {
 
 // Only ever compared.
-ServedToken& tokenAt(int& place) { return reinterpret_cast<ServedToken&>(place); }
+ServedToken& tokenAt(std::max_align_t& place) { return reinterpret_cast<ServedToken&>(place); }
 
 class ServerSessions : public testing::Test {
  protected:
@@ -17,8 +18,8 @@ class ServerSessions : public testing::Test {
     return sessions.add(tokenAt(other ? second : first), connection, own);
   }
 
-  int first = 0;
-  int second = 0;
+  std::max_align_t first{};
+  std::max_align_t second{};
   Sessions sessions{3};
 };
 
