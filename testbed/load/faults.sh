@@ -62,6 +62,7 @@ cluster() { "$source_dir/testbed/cluster.sh" "$@" 9>&-; }
 
 # shellcheck disable=SC2317 # called by the trap
 finish() {
+  [[ -z ${P11HA_KEEP_LOG:-} ]] || cp "$P11HA_LOG" "$P11HA_KEEP_LOG" 2>/dev/null || true
   local process
   for process in $load "${proxies[@]}"; do kill "$process" 2>/dev/null || true; done
   [[ ! -e $folder/cluster/cluster ]] || cluster down "$folder/cluster" >/dev/null || true

@@ -2,12 +2,19 @@
 
 #include <algorithm>
 #include <cstdio>
+#include <ctime>
 
 #include "cryptoki/return_codes.h"
 
 namespace p11ha::testbed {
 
 using Clock = std::chrono::steady_clock;
+
+namespace {
+
+constexpr std::chrono::seconds kLongGap{3};  // longer than a silent member is waited for
+
+}  // namespace
 
 void LoadTally::add(const LoadTally& other) {
   calls += other.calls;
@@ -77,11 +84,15 @@ void Load::work(Worker& worker) {
     ++tally.calls;
     if (outcome.rv != CKR_OK || !outcome.right) {
       ++(outcome.rv != CKR_OK ? tally.failed : tally.wrong);
-      report(operation, outcome, kind);
+      report(operation, outcome.rv == CKR_OK ? "a wrong output" : cryptoki::returnCodeName(outcome.rv), kind);
       openAgain(thread);
     } else {
       // It belongs to what was in force when it began, and to what was when it ended.
       const Clock::duration gap = now - wantedSince;
+      if (gap > kLongGap) {
+        const auto length = std::chrono::duration_cast<std::chrono::milliseconds>(gap);
+        report(operation, "took " + std::to_string(length.count()) + " ms", kind);
+      }
       for (const std::size_t each : {kindThen, kind}) {
         worker.tallies[each].longestGap = std::max(worker.tallies[each].longestGap, gap);
       }
@@ -97,11 +108,14 @@ void Load::work(Worker& worker) {
   }
 }
 
-void Load::report(const LoadOperation& operation, const LoadOutcome& outcome, std::size_t kind) {
+void Load::report(const LoadOperation& operation, const std::string& what, std::size_t kind) {
   base::Lock lock(mutex_);
-  std::fprintf(stderr, "%s: %.*s: %s\n", kinds_[kind].c_str(), static_cast<int>(operation.name.size()),
-               operation.name.data(),
-               outcome.rv == CKR_OK ? "a wrong output" : cryptoki::returnCodeName(outcome.rv).c_str());
+  char time[16] = {};
+  const std::time_t now = std::time(nullptr);
+  std::tm parts{};
+  std::strftime(time, sizeof time, "%H:%M:%S", localtime_r(&now, &parts));
+  std::fprintf(stderr, "%s %s: %s: %s\n", time, kinds_[kind].c_str(), std::string(operation.name).c_str(),
+               what.c_str());
 }
 
 // What failed may have left an operation active.

@@ -24,7 +24,7 @@ struct LoadTally {
   void add(const LoadTally& other);
 };
 
-/// Owned and told by one thread. Failures and wrong outputs are shown on standard error as they come.
+/// Owned and told by one thread. Failures, wrong outputs and long gaps are shown on standard error as they come.
 class Load {
  public:
   /// Each thread rests for so long after each operation.
@@ -49,7 +49,7 @@ class Load {
   };
 
   void work(Worker& worker);
-  void report(const LoadOperation& operation, const LoadOutcome& outcome, std::size_t kind);
+  void report(const LoadOperation& operation, const std::string& what, std::size_t kind);
   void openAgain(LoadThread& thread);
 
   const cryptoki::FunctionList& functions_;
