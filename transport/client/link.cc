@@ -103,7 +103,12 @@ LinkAnswer Link::make(Pending& own, Fill&& fill) {
   {
     base::Lock lock(mutex_);
     Place* const place = enter(own);
-    if (place == nullptr) return {{CKR_DEVICE_ERROR, Fate::NotSent}};
+    if (place == nullptr) {
+      // A connection that is in use is no member lost: neither this call nor an Init that goes with it was made.
+      if (usable_.load(std::memory_order_relaxed))
+        return {{CKR_FUNCTION_CANCELED, Fate::Answered}, CKR_FUNCTION_CANCELED};
+      return {{CKR_DEVICE_ERROR, Fate::NotSent}};
+    }
     id = place->id;
     const std::size_t before = ready_.size();
     const std::uint16_t flags = own.initOutputs == nullptr ? std::uint16_t{0} : kFlagHasInit;
@@ -149,15 +154,18 @@ Link::Place* Link::enter(Pending& own) {
       return &places_.back();
     }
     if (now() >= own.deadline) return nullptr;
+    ++waiting_;
     room_.waitUntil(mutex_, own.deadline);
+    --waiting_;
   }
 }
 
 void Link::leave(Place& place) {
   place.taken = false;
   place.pending = nullptr;
-  if (freePlaces_.empty()) room_.notifyOne();
   freePlaces_.push_back(place.id & kPlaceMask);
+  // One for each place: several may become free before the first that waited is let run.
+  if (waiting_ != 0) room_.notifyOne();
 }
 
 Link::Place* Link::find(std::uint32_t id) {

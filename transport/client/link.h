@@ -51,8 +51,8 @@ class Link {
   Link& operator=(const Link&) = delete;
 
   /// Makes a call and waits for its answer, until then at most: the server is then told that nobody waits any more, and
-  /// the link goes on. What cannot be encoded is answered here, as encodeRequest() says. May throw std::bad_alloc, and
-  /// then nothing was sent.
+  /// the link goes on. What cannot be encoded is answered here, as encodeRequest() says; with CKR_FUNCTION_CANCELED
+  /// what found no place beside the requests of others. May throw std::bad_alloc, and then nothing was sent.
   LinkAnswer call(const cryptoki::Call& call, const HeldInit* init, base::Monotonic deadline) P11HA_EXCLUDES(mutex_);
   /// The same for a call that is encoded already.
   LinkAnswer call(cryptoki::Fn fn, std::span<const std::uint8_t> request, const Outputs& outputs,
@@ -147,6 +147,7 @@ class Link {
   bool failed_ P11HA_GUARDED_BY(mutex_) = false;
   std::vector<Place> places_ P11HA_GUARDED_BY(mutex_);
   std::vector<std::uint32_t> freePlaces_ P11HA_GUARDED_BY(mutex_);
+  unsigned waiting_ P11HA_GUARDED_BY(mutex_) = 0;  // for a place
 
   // Sending: one thread at a time, which alone has taken_ and sealed_.
   bool sending_ P11HA_GUARDED_BY(mutex_) = false;

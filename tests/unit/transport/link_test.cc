@@ -437,6 +437,42 @@ TEST(Link, NoMoreInFlightThanThereMayBe) {
   for (auto& answer : answers) expectAnswered(answer.get());
 }
 
+// Two answers in one piece: two that wait for a place have one.
+TEST(Link, EveryPlaceThatBecomesFreeIsTaken) {
+  LinkPeer peer({.maxInFlight = 2});
+  Asked asked[4] = {Asked(0), Asked(1), Asked(2), Asked(3)};
+  std::vector<std::future<LinkAnswer>> answers;
+  for (const Asked& each : asked) answers.push_back(begin(peer.link(), each.call));
+  const auto first = peer.request();
+  const auto second = peer.request();
+  std::this_thread::sleep_for(100ms);  // the others wait by now
+  Buffer both;
+  for (const auto* request : {&first, &second}) {
+    putFrame(both, request->header.request, request->header.opcode, kFlagAnswer, [](Buffer& to) {
+      to.put<std::uint64_t>(CKR_OBJECT_HANDLE_INVALID);
+      to.put<std::uint8_t>(0);
+    });
+  }
+  peer.send(both);
+  const auto third = peer.request();
+  const auto fourth = peer.request();
+  peer.answer(third, CKR_OBJECT_HANDLE_INVALID);
+  peer.answer(fourth, CKR_OBJECT_HANDLE_INVALID);
+  for (auto& answer : answers) expectAnswered(answer.get(), CKR_OBJECT_HANDLE_INVALID);
+}
+
+// It is in use, not lost.
+TEST(Link, WithoutAPlaceUntilTheDeadlineOnlyTheCallFails) {
+  LinkPeer peer({.maxInFlight = 1});
+  Asked asked[2] = {Asked(0), Asked(1)};
+  auto first = begin(peer.link(), asked[0].call);
+  const auto request = peer.request();
+  expectAnswered(peer.link().call(asked[1].call, nullptr, in(100ms)), CKR_FUNCTION_CANCELED);
+  EXPECT_TRUE(peer.link().usable());
+  peer.answer(request, CKR_OK, saying(1));
+  expectAnswered(first.get());
+}
+
 TEST(Link, CloseWakesWhoeverIsInIt) {
   LinkPeer peer;
   Asked asked(1);
