@@ -1,7 +1,6 @@
 #include "transport/client/link.h"
 
 #include <fcntl.h>
-#include <poll.h>
 #include <sys/socket.h>
 
 #include <algorithm>
@@ -23,6 +22,8 @@ constexpr unsigned kPlaceBits = 12;
 constexpr std::uint32_t kPlaceMask = (1U << kPlaceBits) - 1;
 // Encrypted at a time, so that whoever reads need not wait for long.
 constexpr std::size_t kSealed = 256UL << 10;
+// What a server may ask for at most, so that one that is gone is noticed for all it says.
+constexpr std::chrono::milliseconds kLongestHeartbeat{10'000};
 constexpr Limits kMostLimits{.payload = 1UL << 30, .outputs = 1UL << 30};
 
 using base::now;
@@ -31,6 +32,11 @@ std::string describe(int error) { return std::system_category().message(error); 
 
 Limits within(const Limits& limits) {
   return {std::min(limits.payload, kMostLimits.payload), std::min(limits.outputs, kMostLimits.outputs)};
+}
+
+// Three heartbeats, if they come more seldom than was thought.
+Monotonic::duration silenceOf(const LinkPolicy& policy, std::uint32_t interval) {
+  return std::max(policy.silence, 3 * std::min(std::chrono::milliseconds(interval), kLongestHeartbeat));
 }
 
 // What the kernel waits for at a time: short beside the silence, which is noticed when such a time is over.
@@ -52,8 +58,7 @@ Link::Link(Socket socket, TlsChannel channel, std::unique_ptr<FrameReader> frame
     : socket_(std::move(socket)),
       limits_(within(greeting.limits)),
       most_(std::clamp<std::size_t>(greeting.maxInFlight, 1, kPlaceMask)),
-      silence_(
-          std::max<Monotonic::duration>(policy.silence, 3 * std::chrono::milliseconds(greeting.heartbeatInterval))),
+      silence_(silenceOf(policy, greeting.heartbeatInterval)),
       slice_(sliceOf(silence_)),
       channel_(std::move(channel)),
       frames_(std::move(frames)),
@@ -125,6 +130,7 @@ LinkAnswer Link::make(Pending& own, Fill&& fill) {
       return {{encoded, Fate::Answered}};
     }
     own.begin = readyBegin_ + before;
+    own.end = readyBegin_ + ready_.size();
     own.heardAt = listened_;
     place->pending = &own;
     send(&own);
@@ -225,73 +231,84 @@ void Link::giveUp(Pending& own, std::uint32_t id) {
   } catch (const std::bad_alloc&) {
     return;  // the server works in vain
   }
-  if (takesMore()) send(nullptr);
+  send(nullptr);
 }
 
-bool Link::takesMore() const {
-  pollfd waiting{socket_.get(), POLLOUT, 0};
-  return poll(&waiting, 1, 0) == 1 && (waiting.revents & POLLOUT) != 0;
-}
-
-// Sends what is ready, unless somebody does: then that thread sends it, too.
+// Sends what is ready, unless somebody does: then that thread sends it, too. Waits for room until `own`'s time is over,
+// without one not at all; whoever reads then sends the rest.
 void Link::send(const Pending* own) {
   if (sending_) return;
   sending_ = true;
-  while (!failed_ && !ready_.empty()) {
-    std::swap(taken_, ready_);
-    const std::uint64_t begin = readyBegin_;
-    readyBegin_ += taken_.size();
-    for (std::size_t at = 0; at < taken_.size() && !failed_;) {
-      const std::size_t size = std::min(kSealed, taken_.size() - at);
-      const TlsChannel::Status status = channel_.write(taken_.bytes().subspan(at, size));
-      std::swap(sealed_, channel_.outgoing());
-      if (status != TlsChannel::Status::Good) {
-        fail(channel_.error());
-        break;
-      }
-      const std::uint64_t before = std::exchange(left_, begin + at + size);
-      mutex_.unlock();
-      const bool some = sendSealed(own);
-      mutex_.lock();
-      if (!some) {
-        left_ = before;
-        fail("it takes no requests: " + describe(errno));
-      }
-      sealed_.clear();
-      at += size;
+  while (!failed_ && seal()) {
+    const std::uint64_t before = std::exchange(left_, sealedEnd_);
+    mutex_.unlock();
+    const int error = sendSealed(own);
+    mutex_.lock();
+    if (sealedSent_ == 0) left_ = before;
+    if (error != 0) {
+      if (error != EAGAIN) fail("it takes no requests: " + describe(error));
+      break;
     }
-    taken_.clear();
+    sealed_.clear();
+    sealedSent_ = 0;
+    sent_ = sealedEnd_;
+    movedAt_ = listened_;
   }
   sending_ = false;
 }
 
-// False: the socket took not one byte of it. Where it took some but not all, the link has failed.
-bool Link::sendSealed(const Pending* own) {
-  for (std::size_t sent = 0; sent < sealed_.size();) {
-    const ssize_t count = ::send(socket_.get(), sealed_.data() + sent, sealed_.size() - sent, MSG_NOSIGNAL);
-    if (count > 0) {
-      sent += static_cast<std::size_t>(count);
-      continue;
-    }
-    if (count < 0 && errno == EINTR) continue;
-    if (count < 0 && errno == EAGAIN && mayWaitForRoom(own)) continue;
-    const int error = errno;
-    if (sent != 0) {
-      base::Lock lock(mutex_);
-      fail("it takes no requests: " + describe(error));
-      return true;
-    }
-    errno = error;
-    return false;
-  }
-  return true;
+void Link::sendRest() {
+  if (!failed_ && !sending_ && isUnsent()) send(nullptr);
 }
 
-// The server takes nothing at the moment. It may be that it waits for us to read.
-bool Link::mayWaitForRoom(const Pending* own) {
+bool Link::isUnsent() const { return !sealed_.empty() || takenSealed_ != taken_.size() || !ready_.empty(); }
+
+// Makes the next piece ready to be sent, unless one is. False: there is none.
+bool Link::seal() {
+  if (!sealed_.empty()) return true;
+  if (takenSealed_ == taken_.size()) {
+    taken_.clear();
+    takenSealed_ = 0;
+    if (ready_.empty()) return false;
+    std::swap(taken_, ready_);
+    readyBegin_ += taken_.size();
+  }
+  const std::size_t size = std::min(kSealed, taken_.size() - takenSealed_);
+  const TlsChannel::Status status = channel_.write(taken_.bytes().subspan(takenSealed_, size));
+  std::swap(sealed_, channel_.outgoing());
+  takenSealed_ += size;
+  sealedEnd_ = readyBegin_ - (taken_.size() - takenSealed_);
+  if (status == TlsChannel::Status::Good) return true;
+  fail(channel_.error());
+  return false;
+}
+
+// 0: all of it. EAGAIN: not all of it yet. Else why it cannot be.
+int Link::sendSealed(const Pending* own) {
+  const int flags = MSG_NOSIGNAL | (own == nullptr ? MSG_DONTWAIT : 0);
+  while (sealedSent_ < sealed_.size()) {
+    const ssize_t count = ::send(socket_.get(), sealed_.data() + sealedSent_, sealed_.size() - sealedSent_, flags);
+    const int error = errno;
+    if (count > 0) {
+      sealedSent_ += static_cast<std::size_t>(count);
+      if (sealedSent_ == sealed_.size()) break;
+      base::Lock lock(mutex_);
+      movedAt_ = listened_;
+      if (own != nullptr && now() >= own->deadline) return EAGAIN;
+    } else if (error == EAGAIN && own != nullptr) {
+      if (const int why = waitForRoom(*own); why != 0) return why;
+    } else if (error != EINTR) {
+      return error;
+    }
+  }
+  return 0;
+}
+
+// The server takes nothing at the moment. It may be that it waits for us to read. 0: it may take more now. EAGAIN: the
+// call's time is over.
+int Link::waitForRoom(const Pending& own) {
   base::Lock lock(mutex_);
-  if (failed_) return false;
-  if (!reading_) {
+  if (!failed_ && !reading_) {
     reading_ = true;
     lookedAt_ = std::max(lookedAt_, now() - slice_);
     while (!failed_ && receive(MSG_DONTWAIT) == Receipt::Some) {
@@ -299,10 +316,9 @@ bool Link::mayWaitForRoom(const Pending* own) {
     reading_ = false;
     handOn();
   }
-  if (failed_) return false;
-  if (!isSilent() && (own == nullptr || now() < own->deadline)) return true;
-  errno = ETIMEDOUT;
-  return false;
+  if (failed_) return ECONNABORTED;
+  if (isSilent()) return ETIMEDOUT;
+  return now() < own.deadline ? 0 : EAGAIN;
 }
 
 // Reads for all, until the own answer is there or its time is over.
@@ -310,6 +326,7 @@ void Link::read(Pending& own) {
   lookedAt_ = now();
   while (!own.isDone && !failed_) {
     if (receive(0) == Receipt::Nothing && isSilent()) fail("it has fallen silent");
+    sendRest();
     if (lookedAt_ >= own.deadline) return;
   }
 }
@@ -340,7 +357,8 @@ void Link::listened() {
 bool Link::isSilent() const {
   if (listened_ - heardAt_ > silence_) return true;
   return std::any_of(places_.begin(), places_.end(), [this](const Place& place) {
-    if (!place.taken || place.pending == nullptr) return false;
+    // What is not sent yet is nothing that it could name.
+    if (!place.taken || place.pending == nullptr || place.pending->end > sent_) return false;
     return listened_ - std::max(movedAt_, place.pending->heardAt) > silence_;
   });
 }
@@ -491,14 +509,13 @@ void Link::tend() {
   if (!failed_ && isSilent()) fail("it has fallen silent");
   reading_ = false;
   handOn();
-  // A word to the server that found no room.
-  if (!ready_.empty() && takesMore()) send(nullptr);
+  sendRest();
 }
 
 void Link::close(const std::string& why) {
   base::Lock lock(mutex_);
   if (failed_) return;
-  if (!sending_ && ready_.empty()) {
+  if (!sending_ && !isUnsent()) {
     try {
       putGoodbye(ready_, {Farewell::Closing, why});
       if (channel_.write(ready_.bytes()) == TlsChannel::Status::Good) channel_.end();

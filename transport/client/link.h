@@ -70,6 +70,8 @@ class Link {
   /// Why it failed, for a log line.
   std::string failure() const P11HA_EXCLUDES(mutex_);
   const Limits& limits() const { return limits_; }
+  /// How long it waits for a sign of life.
+  base::Monotonic::duration silence() const { return silence_; }
   /// How often the server has said that the partition's state has changed.
   std::uint32_t stateChanges() const { return stateChanges_.load(std::memory_order_acquire); }
   PartitionState partitionState() const { return partitionState_.load(std::memory_order_acquire); }
@@ -84,6 +86,7 @@ class Link {
     const Outputs* outputs = nullptr;
     const Outputs* initOutputs = nullptr;  // null: without an Init
     std::uint64_t begin = 0;               // its first byte's place in all that was ever sent
+    std::uint64_t end = 0;                 // likewise, behind its last
     base::Monotonic::duration heardAt{};   // by listened_
     bool isDone = false;
     LinkAnswer answer;
@@ -108,9 +111,11 @@ class Link {
   void giveUp(Pending& own, std::uint32_t id) P11HA_REQUIRES(mutex_);
 
   void send(const Pending* own) P11HA_REQUIRES(mutex_);
-  bool takesMore() const;
-  bool sendSealed(const Pending* own) P11HA_EXCLUDES(mutex_);
-  bool mayWaitForRoom(const Pending* own) P11HA_EXCLUDES(mutex_);
+  void sendRest() P11HA_REQUIRES(mutex_);
+  bool isUnsent() const P11HA_REQUIRES(mutex_);
+  bool seal() P11HA_REQUIRES(mutex_);
+  int sendSealed(const Pending* own) P11HA_EXCLUDES(mutex_);
+  int waitForRoom(const Pending& own) P11HA_EXCLUDES(mutex_);
 
   void read(Pending& own) P11HA_REQUIRES(mutex_);
   enum class Receipt : std::uint8_t { Some, Nothing, Ended };
@@ -149,13 +154,18 @@ class Link {
   std::vector<std::uint32_t> freePlaces_ P11HA_GUARDED_BY(mutex_);
   unsigned waiting_ P11HA_GUARDED_BY(mutex_) = 0;  // for a place
 
-  // Sending: one thread at a time, which alone has taken_ and sealed_.
+  // Sending: one thread at a time, which alone has taken_ and sealed_ and what is known of them. Between two of them
+  // something may be left over.
   bool sending_ P11HA_GUARDED_BY(mutex_) = false;
   Buffer ready_ P11HA_GUARDED_BY(mutex_);                  // frames that nobody has taken
   std::uint64_t readyBegin_ P11HA_GUARDED_BY(mutex_) = 0;  // the place of its first byte in all that was ever sent
   std::uint64_t left_ P11HA_GUARDED_BY(mutex_) = 0;        // bytes before that place may have left this process
+  std::uint64_t sent_ P11HA_GUARDED_BY(mutex_) = 0;        // bytes before that place have left this process
   Buffer taken_;
+  std::size_t takenSealed_ = 0;  // of taken_'s bytes
   Buffer sealed_;
+  std::size_t sealedSent_ = 0;   // of sealed_'s bytes
+  std::uint64_t sealedEnd_ = 0;  // its end's place in all that was ever sent
 
   // Reading: one thread at a time, which alone has received_.
   bool reading_ P11HA_GUARDED_BY(mutex_) = false;
@@ -168,7 +178,7 @@ class Link {
   base::Monotonic lookedAt_ P11HA_GUARDED_BY(mutex_);
   base::Monotonic::duration listened_ P11HA_GUARDED_BY(mutex_){};
   base::Monotonic::duration heardAt_ P11HA_GUARDED_BY(mutex_){};  // anything at all
-  base::Monotonic::duration movedAt_ P11HA_GUARDED_BY(mutex_){};  // anything but a heartbeat
+  base::Monotonic::duration movedAt_ P11HA_GUARDED_BY(mutex_){};  // anything but a heartbeat; something was sent
 };
 
 }  // namespace p11ha::transport

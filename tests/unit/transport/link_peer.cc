@@ -4,6 +4,8 @@
 #include <sys/socket.h>
 #include <unistd.h>
 
+#include <thread>
+
 #include "tests/support/pki.h"
 #include "transport/wire/client_hello.h"
 
@@ -30,7 +32,7 @@ SSL_CTX& contextOf(TlsSide side) {
 
 LinkPeer::LinkPeer() : LinkPeer(Options{}) {}
 
-LinkPeer::LinkPeer(const Options& options) : limits_(options.limits), received_(64UL << 10) {
+LinkPeer::LinkPeer(const Options& options) : limits_(options.limits), pause_(options.pause), received_(64UL << 10) {
   int ends[2] = {};
   if (socketpair(AF_UNIX, SOCK_STREAM | SOCK_CLOEXEC, 0, ends) != 0) throw std::bad_alloc();
   Socket own(ends[0]);
@@ -78,6 +80,10 @@ std::optional<LinkPeer::Received> LinkPeer::next() {
     static_cast<void>(channel_->read(frames_.room(), got));
     frames_.filled(got);
     if (got != 0) continue;
+    if (pause_.count() != 0) {
+      std::this_thread::sleep_for(pause_);
+      heartbeat({});
+    }
     pollfd waiting{socket_, POLLIN, 0};
     if (poll(&waiting, 1, kPatience) <= 0) {
       ADD_FAILURE() << "nothing has come";

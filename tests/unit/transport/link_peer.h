@@ -21,6 +21,7 @@ class LinkPeer {
     std::uint32_t heartbeat = 10;  // ms, as the greeting says
     std::uint32_t maxInFlight = 1024;
     transport::Limits limits{};
+    std::chrono::milliseconds pause{0};  // before each read; then a heartbeat goes that names nothing
   };
   /// The link's end is done with its handshake and its greeting.
   explicit LinkPeer(const Options& options);
@@ -60,6 +61,7 @@ class LinkPeer {
   std::unique_ptr<transport::Link> link_;
   transport::FrameReader frames_;
   transport::Limits limits_;
+  std::chrono::milliseconds pause_;
   std::vector<std::uint8_t> received_;
   std::size_t reads_ = 0;
 };

@@ -224,6 +224,13 @@ TEST(Link, ASilentServerIsGivenUp) {
   expectFate(peer.link().call(one.call, nullptr, in(10s)), Fate::NotSent);
 }
 
+// Nor does it say itself how long it may be silent: not beyond some bound.
+TEST(Link, AServersHeartbeatsMayNotBeTooRare) {
+  EXPECT_EQ(LinkPeer({.silence = 200ms, .heartbeat = 10}).link().silence(), 200ms);
+  EXPECT_EQ(LinkPeer({.silence = 200ms, .heartbeat = 100}).link().silence(), 300ms);
+  EXPECT_EQ(LinkPeer({.silence = 200ms, .heartbeat = ~0U}).link().silence(), 30s);
+}
+
 TEST(Link, AHeartbeatKeepsAliveWhatItNames) {
   LinkPeer peer({.silence = 200ms});
   Asked asked(1);
@@ -305,6 +312,62 @@ TEST(Link, ASenderThatIsStuckReads) {
   const auto request = peer.request();
   peer.answer(request, CKR_OK);
   expectAnswered(stuck.get());
+}
+
+// Nothing names a request that is still on its way.
+TEST(Link, ARequestMayTakeLongerThanTheSilenceToBeSent) {
+  LinkPeer peer({.silence = 300ms, .pause = 15ms});
+  std::vector<CK_BYTE> data(6UL << 20, 1);
+  const Call large = makeCall<Fn::DigestUpdate>(CK_ULONG{1}, data.data(), CK_ULONG{data.size()});
+  const auto before = std::chrono::steady_clock::now();
+  auto answer = begin(peer.link(), large);
+  const auto request = peer.request();
+  EXPECT_GT(std::chrono::steady_clock::now() - before, 600ms);
+  peer.answer(request, CKR_OK);
+  expectAnswered(answer.get());
+}
+
+TEST(Link, AServerMayTakeNothingForAWhile) {
+  LinkPeer peer({.silence = 300ms});
+  std::vector<CK_BYTE> data(8UL << 20, 1);
+  const Call large = makeCall<Fn::DigestUpdate>(CK_ULONG{1}, data.data(), CK_ULONG{data.size()});
+  auto answer = begin(peer.link(), large);
+  for (int i = 0; i < 20; ++i) {
+    std::this_thread::sleep_for(40ms);
+    peer.heartbeat({});
+  }
+  peer.answer(peer.request(), CKR_OK);
+  expectAnswered(answer.get());
+}
+
+// The rest of its request is sent by others: half a request would be the end of the link.
+TEST(Link, ASenderWhoseTimeIsOverLeavesTheRestToOthers) {
+  LinkPeer peer;
+  std::vector<CK_BYTE> data(8UL << 20, 1);
+  const Call large = makeCall<Fn::DigestUpdate>(CK_ULONG{1}, data.data(), CK_ULONG{data.size()});
+  Asked asked(1);
+  Asked after(2);
+  auto waiting = begin(peer.link(), asked.call);
+  const auto first = peer.request();
+  expectFate(begin(peer.link(), large, 100ms).get(), Fate::Unknown);
+  EXPECT_TRUE(peer.link().usable());
+  const auto second = peer.request();
+  EXPECT_EQ(second.header.opcode, opcode(Fn::DigestUpdate));
+  const auto cancel = peer.next();
+  ASSERT_TRUE(cancel && cancel->is(Control::Cancel));
+  peer.answer(first, CKR_OK, saying(1));
+  expectAnswered(waiting.get());
+  // Where nobody waits, the next call sends it.
+  expectFate(begin(peer.link(), large, 100ms).get(), Fate::Unknown);
+  auto next = begin(peer.link(), after.call);
+  const auto third = peer.request();
+  const auto other = peer.next();
+  ASSERT_TRUE(other && other->is(Control::Cancel));
+  const auto fourth = peer.request();
+  EXPECT_EQ(whichOf(fourth), 2U);
+  for (const auto* each : {&second, &third}) peer.answer(*each, CKR_OK);
+  peer.answer(fourth, CKR_OK, saying(1));
+  expectAnswered(next.get());
 }
 
 TEST(Link, AGoodbyeLetsWhatIsInFlightFinish) {
