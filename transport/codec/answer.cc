@@ -40,6 +40,14 @@ bool lies(const Output& output) {
   return said > output.capacity && said != kUnwritten && said != CK_UNAVAILABLE_INFORMATION;
 }
 
+// What the application is told. Some modules say how much room a value would need that had too little, where the
+// standard wants CK_UNAVAILABLE_INFORMATION (PKCS #11 v3.0, 5.7.5): applications take it for what they can read.
+CK_ULONG toldNumber(const Output& output, CK_RV rv) {
+  const CK_ULONG said = saidNumber(output);
+  const bool isTooMuch = isAttribute(output.kind) && output.data != nullptr && said > output.capacity;
+  return isTooMuch && wentThrough(rv) ? CK_UNAVAILABLE_INFORMATION : said;
+}
+
 // The application has the room that the module lacked.
 bool lacksWhatIsThere(const Output& output, CK_ULONG needed) {
   return output.kind == Kind::Sized && output.data != nullptr && needed > output.capacity && needed <= output.announced;
@@ -127,7 +135,7 @@ void encodeOutput(const Output& output, CK_RV rv, Buffer& to) {
   const bool withType = output.typed && wentThrough(rv);
   to.put(static_cast<std::uint8_t>((withNumber ? kNumber : 0) | (size != 0 ? kData : 0) | (withType ? kType : 0)));
   if (withType) to.put<std::uint64_t>(load<CK_ATTRIBUTE>(output.length).type);
-  if (withNumber) to.put<std::uint64_t>(saidNumber(output));
+  if (withNumber) to.put<std::uint64_t>(toldNumber(output, rv));
   if (size == 0) return;
   to.put<std::uint64_t>(size);
   to.putBytes(output.data, size);
@@ -181,7 +189,8 @@ bool fits(const Part& part, const Output& output, CK_RV rv) {
   } else if (part.size % output.element != 0 || part.size / output.element > output.capacity) {
     return false;
   }
-  if (!done || output.data == nullptr || output.length == nullptr) return true;
+  const bool isRead = done || (isAttribute(output.kind) && wentThrough(rv));
+  if (!isRead || output.data == nullptr || output.length == nullptr) return true;
   // What the application will read is what came.
   if (!part.has(kNumber)) return part.size == 0 && output.kind == Kind::Counted;
   if (isAttribute(output.kind) && part.number == CK_UNAVAILABLE_INFORMATION) return part.size == 0;
@@ -221,7 +230,7 @@ CK_RV encodeAnswer(CK_RV rv, const Outputs& outputs, Buffer& to) {
     Arrays arrays;
     for (std::size_t i = 0; i < outputs.size(); ++i) {
       const bool beyond = arrays.isBeyond();
-      if (outputs[i].kind == Kind::Array) arrays.enter(outputs[i], beyond, saidNumber(outputs[i]));
+      if (outputs[i].kind == Kind::Array) arrays.enter(outputs[i], beyond, toldNumber(outputs[i], rv));
       if (beyond) {
         to.put<std::uint8_t>(0);
       } else {

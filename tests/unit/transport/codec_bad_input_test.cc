@@ -330,6 +330,57 @@ TEST(CodecServer, SaysThatAModuleLies) {
 
 // An application asks for a nested template without having set up what is to be filled in; the module touches none of
 // it.
+// Applications read the other attributes though one of them could not be had.
+TEST(CodecServer, SaysOfNoAttributeThatThereIsMoreThanItGave) {
+  CK_BYTE few[2] = {1, 2};
+  CK_BYTE enough[4] = {};
+  CK_ATTRIBUTE wanted[] = {{CKA_ID, few, sizeof few}, {CKA_LABEL, enough, sizeof enough}};
+  const Limits limits;
+  Buffer request;
+  Outputs client;
+  ASSERT_EQ(encodeRequest(makeCall<Fn::GetAttributeValue>(CK_ULONG{1}, CK_ULONG{2}, wanted, CK_ULONG{2}), limits,
+                          request, client),
+            CKR_OK);
+  for (const CK_RV rv : {CKR_BUFFER_TOO_SMALL, CKR_ATTRIBUTE_SENSITIVE, CKR_ATTRIBUTE_TYPE_INVALID}) {
+    const auto answered = [&](CK_ULONG said) {
+      Buffer answer;
+      answer.put<std::uint64_t>(rv);
+      answer.put<std::uint8_t>(1);
+      answer.put<std::uint64_t>(said);
+      answer.put<std::uint8_t>(1);
+      answer.put<std::uint64_t>(CK_UNAVAILABLE_INFORMATION);
+      Reader back({answer.data(), answer.size()});
+      CK_RV unused = 0;
+      return decodeAnswer(back, client, unused);
+    };
+    EXPECT_FALSE(answered(3)) << "beyond the room";
+    EXPECT_FALSE(answered(1)) << "without its data";
+    EXPECT_TRUE(answered(0));
+    EXPECT_TRUE(answered(CK_UNAVAILABLE_INFORMATION));
+  }
+  // A module that says what it would need.
+  wanted[0].ulValueLen = sizeof few;
+  wanted[1].ulValueLen = sizeof enough;
+  Reader reader({request.data(), request.size()});
+  Arena arena(arenaBound(limits));
+  Outputs server;
+  const auto call = decodeRequest(reader, limits, arena, server);
+  ASSERT_TRUE(call.ok());
+  auto* const asked = call->get<CK_ATTRIBUTE*>(2);
+  asked[0].ulValueLen = 20;
+  std::memset(asked[1].pValue, 7, 3);
+  asked[1].ulValueLen = 3;
+  Buffer answer;
+  EXPECT_EQ(encodeAnswer(CKR_BUFFER_TOO_SMALL, server, answer), CKR_BUFFER_TOO_SMALL);
+  Reader back({answer.data(), answer.size()});
+  CK_RV rv = 0;
+  ASSERT_TRUE(decodeAnswer(back, client, rv));
+  EXPECT_EQ(rv, CKR_BUFFER_TOO_SMALL);
+  EXPECT_EQ(wanted[0].ulValueLen, CK_UNAVAILABLE_INFORMATION);
+  EXPECT_EQ(wanted[1].ulValueLen, 3U);
+  EXPECT_EQ(enough[2], 7);
+}
+
 TEST(CodecServer, LeavesAloneWhatLiesBehindTheEndOfAnArray) {
   std::vector<CK_ATTRIBUTE> nested(3, CK_ATTRIBUTE{0x5A5A5A5A, reinterpret_cast<void*>(0x5A5A5A5A5A5A), 0x5A5A5A5A});
   const std::vector<CK_ATTRIBUTE> before = nested;
