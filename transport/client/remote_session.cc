@@ -34,6 +34,9 @@ constexpr bool mayBeHeld(Op op) {
   }
 }
 
+// What ends something does so though an Init before it has failed.
+constexpr bool isMadeAnyway(Fn fn) { return fn == Fn::Logout || fn == Fn::CloseSession; }
+
 // Before what makes two Inits the same: the opcode and the session.
 constexpr std::size_t kOwnPart = sizeof(std::uint16_t) + sizeof(std::uint64_t);
 
@@ -52,7 +55,7 @@ Outcome RemoteSession::execute(const Call& call, base::Monotonic deadline) {
     if (row.effect.kind == EffectKind::Begin && mayBeHeld(op) && call.words[row.mechanismWord] != 0)
       return begin(call, row, deadline);
   } else if (op != heldOp_) {
-    if (const Outcome flushed = flush(deadline); flushed.rv != CKR_OK) return flushed;
+    if (const Outcome flushed = flush(deadline); flushed.rv != CKR_OK && !isMadeAnyway(call.fn)) return flushed;
   }
   const HeldInit init{request_.bytes(), &outputs_};
   const LinkAnswer answer = link_.call(call, held_ ? &init : nullptr, deadline);
@@ -74,8 +77,8 @@ Outcome RemoteSession::begin(const Call& call, const Function& row, base::Monoto
     const auto key = init();
     const bool again =
         heldFn_ == call.fn && lastEpoch_ == epoch && std::equal(key.begin(), key.end(), last_.begin(), last_.end());
-    if (again || attachment_->inits().find(call.fn, key, epoch) == KnownInits::Standing::Good) {
-      hold(call, row, epoch);
+    if ((again || attachment_->inits().find(call.fn, key, epoch) == KnownInits::Standing::Good) &&
+        hold(call, row, epoch)) {
       return {};
     }
   }
@@ -91,14 +94,17 @@ Outcome RemoteSession::begin(const Call& call, const Function& row, base::Monoto
   return outcome;
 }
 
-void RemoteSession::hold(const Call& call, const Function& row, std::uint64_t epoch) {
+// False: not without the application's own mechanism, which may be gone by the time that its outputs come.
+bool RemoteSession::hold(const Call& call, const Function& row, std::uint64_t epoch) {
   if (outputs_.size() != 0) {
-    if (mechanism_.assign(*call.get<const CK_MECHANISM*>(row.mechanismWord)) == CKR_OK) {
-      Call own = call;
-      own.set(row.mechanismWord, mechanism_.get());
-      request_.clear();
-      static_cast<void>(encodeRequest(own, link_.limits(), request_, outputs_));
-    }
+    if (mechanism_.assign(*call.get<const CK_MECHANISM*>(row.mechanismWord)) != CKR_OK) return false;
+    Call own = call;
+    own.set(row.mechanismWord, mechanism_.get());
+    Buffer request;
+    Outputs outputs;
+    if (encodeRequest(own, link_.limits(), request, outputs) != CKR_OK) return false;
+    std::swap(request_, request);
+    std::swap(outputs_, outputs);
   }
   const auto key = init();
   last_.assign(key.begin(), key.end());
@@ -106,6 +112,7 @@ void RemoteSession::hold(const Call& call, const Function& row, std::uint64_t ep
   heldFn_ = call.fn;
   heldOp_ = row.effect.op;
   held_ = true;
+  return true;
 }
 
 Outcome RemoteSession::flush(base::Monotonic deadline) {

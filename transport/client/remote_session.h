@@ -30,7 +30,7 @@ class RemoteSession {
   using Ops = std::uint32_t;
 
   cryptoki::Outcome begin(const cryptoki::Call& call, const cryptoki::Function& row, base::Monotonic deadline);
-  void hold(const cryptoki::Call& call, const cryptoki::Function& row, std::uint64_t epoch);
+  bool hold(const cryptoki::Call& call, const cryptoki::Function& row, std::uint64_t epoch);
   cryptoki::Outcome flush(base::Monotonic deadline);
   void released(CK_RV initRv);
   void learn(const cryptoki::Call& call, const cryptoki::Function& row, std::uint64_t epoch, base::Monotonic deadline);

@@ -143,6 +143,15 @@ TEST_F(RemoteSessionTest, ASizeQueryLeavesItActive) {
   expectSent(sign(), {Fn::Sign});
 }
 
+TEST_F(RemoteSessionTest, ALogoutIsMadeThoughTheInitFails) {
+  makeKnown();
+  EXPECT_EQ(here(signInit()), CKR_OK);
+  const Sent result = sent(makeCall<Fn::Logout>(kSession), {CKR_KEY_HANDLE_INVALID, CKR_OK});
+  EXPECT_EQ(result.rv, CKR_OK);
+  EXPECT_EQ(result.functions, (std::vector<Fn>{Fn::SignInit, Fn::Logout}));
+  expectSent(sign(), {Fn::Sign}, CKR_OPERATION_NOT_INITIALIZED);
+}
+
 TEST_F(RemoteSessionTest, AnyOtherCallSendsItFirst) {
   makeKnown();
   EXPECT_EQ(here(signInit()), CKR_OK);
