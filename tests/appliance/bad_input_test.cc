@@ -1,10 +1,12 @@
 // What an appliance does with clients that mean ill, or are broken: each is closed with a line in the log, and all
 // others are served on.
+#include <signal.h>
 #include <sys/resource.h>
 #include <sys/socket.h>
 
 #include <array>
 #include <cstring>
+#include <thread>
 
 #include "tests/appliance/appliance.h"
 #include "tests/support/program.h"
@@ -147,6 +149,23 @@ TEST_F(BadInputTest, AClientThatDoesNotGreet) {
   ASSERT_TRUE(bad->shakeHands());
   EXPECT_TRUE(bad->awaitEnd());
   EXPECT_TRUE(awaitLog("refused: it does not greet"));
+}
+
+// Whose application it says it is, anybody can say; nothing happens to that one's worker, however slow the other is.
+TEST_F(BadInputTest, OneDeadlineForAllBeforeTheGreeting) {
+  end(SIGTERM);
+  start({.limits = "   HandshakeTime = 2000;\n"});
+  witness_ = greeted("alice", 0, 5);
+  ASSERT_TRUE(witness_);
+  session_ = open(*witness_);
+  const auto begun = std::chrono::steady_clock::now();
+  const auto bad = client("bob", 0, 5);
+  std::this_thread::sleep_until(begun + std::chrono::milliseconds(1500));
+  ASSERT_TRUE(bad->shakeHands());
+  EXPECT_TRUE(bad->awaitEnd());
+  EXPECT_LT(std::chrono::steady_clock::now() - begun, std::chrono::milliseconds(3200));
+  EXPECT_TRUE(awaitLog("refused: it does not greet"));
+  EXPECT_EQ(logged("it is killed"), 0U);
 }
 
 TEST_F(BadInputTest, GreetingsThatAreWrong) {

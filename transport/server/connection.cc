@@ -121,7 +121,7 @@ bool Connection::feedUntil(base::Monotonic until) {
 }
 
 bool Connection::shakeHands() {
-  const auto until = now() + bounds_.handshake;
+  const auto until = handed_.until;
   while (true) {
     TlsChannel::Status status{};
     std::string error;
@@ -167,7 +167,7 @@ std::optional<Frame> Connection::firstFrame(base::Monotonic until) {
 
 // Nothing where all is well.
 std::optional<Goodbye> Connection::greet() {
-  const auto frame = firstFrame(now() + bounds_.handshake);
+  const auto frame = firstFrame(handed_.until);
   if (!frame || frame->header.opcode != static_cast<std::uint16_t>(Control::GreetingRequest) ||
       frame->header.flags != 0)
     return Goodbye{Farewell::Protocol, "it does not greet"};
@@ -208,6 +208,9 @@ void Connection::sayGoodbye(const Goodbye& goodbye) {
 
 // What was sent must not be lost to a reset, which it would be if bytes of the client's were left unread.
 void Connection::linger() {
+  // The supervisor waits for no client; and this process does not end before that client has read.
+  const Worker::Activity counted(worker_);
+  worker_.closed(*this);
   ::shutdown(socket_.get(), SHUT_WR);
   const auto until = now() + kLinger;
   while (now() < until) {

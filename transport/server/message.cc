@@ -117,6 +117,7 @@ void put(Buffer& to, const HandedConnection& connection) {
   putPlain(to, connection.destination.application);
   putText(to, connection.destination.serial);
   putText(to, connection.address);
+  putPlain(to, connection.until.time_since_epoch().count());
 }
 
 template <>
@@ -126,6 +127,7 @@ HandedConnection get<HandedConnection>(Reader& from) {
   connection.destination.application = getPlain<ApplicationId>(from);
   connection.destination.serial = getText(from);
   connection.address = getText(from);
+  connection.until = base::Monotonic(base::Monotonic::duration(getPlain<base::Monotonic::rep>(from)));
   return connection;
 }
 

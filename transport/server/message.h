@@ -5,6 +5,7 @@
 #include <string>
 #include <vector>
 
+#include "base/clock.h"
 #include "transport/codec/buffer.h"
 #include "transport/codec/reader.h"
 #include "transport/server/access.h"
@@ -31,7 +32,8 @@ struct WorkerSetup {
 struct HandedConnection {
   std::uint64_t id = 0;
   Destination destination;
-  std::string address;  // of the peer, for log lines
+  std::string address;    // of the peer, for log lines
+  base::Monotonic until;  // by then it has greeted: the clock is the same in all processes
 };
 
 /// How the partitions are now.

@@ -19,8 +19,9 @@ namespace p11ha::transport {
 namespace {
 
 constexpr std::chrono::seconds kSurveyTime{20};
-constexpr std::chrono::seconds kFrozenAfter{5};  // beyond what a handshake may take
-constexpr std::chrono::seconds kEndingTime{5};   // beyond what calls in flight may take
+constexpr std::chrono::seconds kOverdueAfter{5};  // beyond what a handshake may take
+constexpr std::chrono::seconds kFrozenAfter{20};  // without a pulse: loading a module holds it up
+constexpr std::chrono::seconds kEndingTime{5};    // beyond what calls in flight may take
 constexpr int kEvents = 64;
 
 // What an event is about: the kind in the upper byte.
@@ -241,7 +242,8 @@ void Supervisor::turn() {
   expire();
 }
 
-void Supervisor::expire() {
+// A worker ends handshakes that take too long. Whether it is stuck its pulse tells, not what a client does or does not.
+void Supervisor::expireUnfinished() {
   const base::Monotonic present = now();
   while (!unfinished_.empty() && unfinished_.front().until <= present) {
     Unfinished& oldest = unfinished_.front();
@@ -249,15 +251,38 @@ void Supervisor::expire() {
       dropUnfinished(oldest.id, "it has not begun a handshake in time");
       continue;
     }
-    // Its worker ends a handshake that takes too long: unless it is stuck.
-    const auto worker = workers_.find(oldest.worker);
-    if (worker != workers_.end()) {
+    const Id id = oldest.id;
+    // What it has said already counts.
+    hear(oldest.worker);
+    const auto waiting = unfinishedById_.find(id);
+    if (waiting == unfinishedById_.end()) continue;
+    const auto worker = workers_.find(waiting->second->worker);
+    if (worker == workers_.end()) {
+      unfinished_.erase(waiting->second);
+      unfinishedById_.erase(waiting);
+      continue;
+    }
+    if (present - worker->second.heard > kFrozenAfter + 2 * settings_.limits.heartbeat) {
       log_.error("worker " + std::to_string(worker->second.process.pid) + " does not answer: it is killed");
       kill(worker->second.process.pid, SIGKILL);
+    } else {
+      sendMessage(worker->second.process.socket.get(), MessageKind::Drop, id);
     }
-    unfinishedById_.erase(oldest.id);
-    unfinished_.pop_front();
+    postpone(waiting->second, present + kOverdueAfter);
   }
+}
+
+// The list is in the order of time.
+void Supervisor::postpone(std::list<Unfinished>::iterator waiting, base::Monotonic until) {
+  waiting->until = until;
+  const auto place =
+      std::find_if(std::next(waiting), unfinished_.end(), [&](const Unfinished& each) { return each.until > until; });
+  unfinished_.splice(place, unfinished_, waiting);
+}
+
+void Supervisor::expire() {
+  expireUnfinished();
+  const base::Monotonic present = now();
   for (auto at = controllers_.begin(); at != controllers_.end();) {
     const auto each = at++;
     if (each->second.until > present) continue;
@@ -394,16 +419,12 @@ void Supervisor::route(std::list<Unfinished>::iterator waiting, const Destinatio
   const int socket = waiting->socket.get();
   epoll_ctl(poll_.get(), EPOLL_CTL_DEL, socket, nullptr);
   if (!sendMessage(worker->process.socket.get(), MessageKind::Connection,
-                   HandedConnection{id, destination, waiting->address}, {socket})) {
+                   HandedConnection{id, destination, waiting->address, waiting->until}, {socket})) {
     return dropUnfinished(id, "its worker does not take it");
   }
   waiting->socket.reset();
   waiting->worker = worker->id;
-  waiting->until += kFrozenAfter;
-  // The list is in the order of time: those that are handed over wait longer than those that are not.
-  const auto place = std::find_if(std::next(waiting), unfinished_.end(),
-                                  [&](const Unfinished& each) { return each.until > waiting->until; });
-  unfinished_.splice(place, unfinished_, waiting);
+  postpone(waiting, waiting->until + kOverdueAfter);
   worker->connections.insert(id);
 }
 
@@ -423,6 +444,7 @@ Supervisor::Worker* Supervisor::workerFor(const Key& key, const std::string& add
   worker.id = id;
   worker.key = key;
   worker.process = std::move(*process);
+  worker.heard = now();
   const int socket = worker.process.socket.get();
   if (!setUp(socket, key.module, false, settings_, partitions_) ||
       !sendMessage(socket, MessageKind::Update, StandingsUpdate{sequence_, standings_})) {
@@ -491,6 +513,7 @@ void Supervisor::obey(Worker& worker, Message& message) {
       return answerControllers();
     case MessageKind::Counts:
       worker.counts = message.as<WorkerCounts>();
+      worker.heard = now();
       return;
     default:
       log_.error("worker " + std::to_string(worker.process.pid) + " says what it should not");

@@ -52,6 +52,7 @@ class Supervisor {
     WorkerProcess process;
     WorkerCounts counts;
     std::set<Id> connections;
+    base::Monotonic heard;      // when its pulse was
     std::uint64_t applied = 0;  // the sequence of the standings that are in force there
   };
   // A connection whose client has not shown who it is.
@@ -81,6 +82,7 @@ class Supervisor {
   void turn();
   int patience() const;
   void expire();
+  void expireUnfinished();
 
   void accept();
   void refuse(const std::string& address, const std::string& why);
@@ -97,6 +99,7 @@ class Supervisor {
   void letGo(Worker& worker);
   void forget(Worker& worker);
   void reap();
+  void postpone(std::list<Unfinished>::iterator waiting, base::Monotonic until);
   void dropUnfinished(Id id, const std::string& why);
 
   void signal();

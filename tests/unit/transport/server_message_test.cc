@@ -69,12 +69,13 @@ TEST_F(ServerMessage, StandingsArriveWhole) {
 }
 
 TEST_F(ServerMessage, WhatIsSmallArrives) {
-  HandedConnection handed{9, {{1, 2}, "1001"}, "127.0.0.1:5"};
+  HandedConnection handed{9, {{1, 2}, "1001"}, "127.0.0.1:5", base::now()};
   const auto connection = across(MessageKind::Connection, handed);
   EXPECT_EQ(connection.id, 9U);
   EXPECT_EQ(connection.destination.application, handed.destination.application);
   EXPECT_EQ(connection.destination.serial, "1001");
   EXPECT_EQ(connection.address, "127.0.0.1:5");
+  EXPECT_EQ(connection.until, handed.until);
   const auto ready = across(MessageKind::Ready, ConnectionReady{4, {"alice", "ff"}, "app", "1001"});
   EXPECT_EQ(ready.client, (ClientIdentity{"alice", "ff"}));
   EXPECT_EQ(ready.application, "app");
