@@ -259,6 +259,38 @@ TEST_F(SlowModuleTest, ASessionIsClosedWhenItsCallHasComeBack) {
   EXPECT_EQ(alice->await(closing), CKR_OK);
 }
 
+TEST_F(SlowModuleTest, DeactivatingEndsALoginThatASessionOnItsWayOutHolds) {
+  start(slow("   HeartbeatInterval = 50;\n   MaxSessions = 2;\n"));
+  const auto alice = greeted("alice");
+  ASSERT_TRUE(alice);
+  const CK_SESSION_HANDLE hanging = open(*alice);
+  const CK_SESSION_HANDLE other = open(*alice);
+  ASSERT_EQ(login(*alice, other), CKR_OK);
+  rule("hang any C_SeedRandom times 1");
+  CK_BYTE seed[4] = {};
+  const std::uint32_t hung = alice->send(makeCall<Fn::SeedRandom>(hanging, seed, CK_ULONG{4}));
+  ASSERT_TRUE(await([&] { return waiting() != "0\n" && !waiting().empty(); }, "the call"));
+  const std::uint32_t closing = alice->send(makeCall<Fn::CloseSession>(hanging));
+  // There is room for another once nobody finds the first any more; the module still has it.
+  CK_SESSION_HANDLE more = 0;
+  const auto oneMore =
+      makeCall<Fn::OpenSession>(CK_SLOT_ID{0}, CK_FLAGS{CKF_SERIAL_SESSION | CKF_RW_SESSION}, nullptr, nullptr, &more);
+  ASSERT_TRUE(await([&] { return alice->call(oneMore) == CKR_OK; }, "room for another session"));
+  EXPECT_EQ(alice->call(makeCall<Fn::CloseSession>(more)), CKR_OK);
+  EXPECT_EQ(alice->call(makeCall<Fn::CloseSession>(other)), CKR_OK);
+  const CK_SESSION_HANDLE last = open(*alice);
+  CK_OBJECT_HANDLE key = 0;
+  EXPECT_EQ(makeKey(*alice, last, key), CKR_OK) << "the login is that of the session that hangs";
+  ctl("deactivate member1");
+  ctl("activate member1");
+  EXPECT_EQ(logout(*alice, last), CKR_USER_NOT_LOGGED_IN);
+  EXPECT_EQ(makeKey(*alice, last, key), CKR_USER_NOT_LOGGED_IN);
+  EXPECT_EQ(login(*alice, last), CKR_OK) << "the module knows it, too";
+  rule("heal any");
+  EXPECT_EQ(alice->await(hung), CKR_OK);
+  EXPECT_EQ(alice->await(closing), CKR_OK);
+}
+
 TEST_F(SlowModuleTest, ADeadClientsSessionsAreClosed) {
   start(slow("   HeartbeatInterval = 50;\n   MaxSessions = 3;\n"));
   const auto staying = greeted("alice", 0, 5);

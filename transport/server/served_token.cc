@@ -1,5 +1,7 @@
 #include "transport/server/served_token.h"
 
+#include <utility>
+
 namespace p11ha::transport {
 
 using cryptoki::Call;
@@ -83,8 +85,7 @@ CK_RV ServedToken::open(Call& call, std::uint64_t connection) {
   if (shown == nullptr) return CKR_ARGUMENTS_BAD;
   if (!sessions_.reserve()) return CKR_SESSION_COUNT;
   CK_SESSION_HANDLE own = CK_INVALID_HANDLE;
-  const CK_RV rv =
-      invoke(makeCall<Fn::OpenSession>(slot_, call.get<CK_FLAGS>(1), CK_VOID_PTR{nullptr}, CK_NOTIFY{nullptr}, &own));
+  const CK_RV rv = openInModule(call.get<CK_FLAGS>(1), own);
   if (rv != CKR_OK) {
     sessions_.cancel();
     return rv;
@@ -123,14 +124,34 @@ CK_RV ServedToken::executeInSession(Call& call, std::uint64_t connection) {
 
 CK_RV ServedToken::close(const ServedSessionPtr& session) {
   base::Lock alone(session->busy);
-  const CK_RV rv = invoke(makeCall<Fn::CloseSession>(session->own));
-  session->own = CK_INVALID_HANDLE;
-  // The token has forgotten who was logged in (PKCS #11 v3.0, 5.6.4).
-  if (sessions_.countOf(*this) == 0) {
-    user_.store(kNobody);
-    ended_.store(false);
+  return closeInModule(std::exchange(session->own, CK_INVALID_HANDLE));
+}
+
+CK_RV ServedToken::openInModule(CK_FLAGS flags, CK_SESSION_HANDLE& session) {
+  {
+    base::Lock lock(applying_);
+    ++there_;
   }
+  const CK_RV rv = invoke(makeCall<Fn::OpenSession>(slot_, flags, CK_VOID_PTR{nullptr}, CK_NOTIFY{nullptr}, &session));
+  if (rv != CKR_OK) isOut();
   return rv;
+}
+
+CK_RV ServedToken::closeInModule(CK_SESSION_HANDLE session) {
+  const CK_RV rv = invoke(makeCall<Fn::CloseSession>(session));
+  // Otherwise the module may have it still, and the login with it.
+  if (rv == CKR_OK || rv == CKR_SESSION_HANDLE_INVALID || rv == CKR_SESSION_CLOSED) isOut();
+  return rv;
+}
+
+// A session that the module does not have any more.
+void ServedToken::isOut() {
+  base::Lock lock(applying_);
+  if (--there_ != 0) return;
+  // The token has forgotten who was logged in (PKCS #11 v3.0, 5.6.4).
+  user_ = kNobody;
+  owed_ = wasIn_ = false;
+  ended_.store(false);
 }
 
 void ServedToken::closeSessionsOf(std::uint64_t connection) {
@@ -140,9 +161,15 @@ void ServedToken::closeSessionsOf(std::uint64_t connection) {
 CK_RV ServedToken::login(Call& call) {
   base::Lock turn(loggingIn_);
   const auto user = call.get<CK_USER_TYPE>(1);
-  const std::uint64_t before = deactivations_.load();
   // Activation is what lets users in; the Security Officer is no user.
   if (user != CKU_SO && state() == PartitionState::Deactivated) return CKR_USER_NOT_LOGGED_IN;
+  // Whom the appliance has logged out is not let in by what is left of the login before.
+  if (const CK_RV rv = endLogin(); rv != CKR_OK) return rv;
+  std::uint64_t before = 0;
+  {
+    base::Lock lock(applying_);
+    before = deactivations_;
+  }
   // The appliance's own PIN stands for the user's alone: anybody else brings one.
   const bool ofUser = user == CKU_USER || user == CKU_CONTEXT_SPECIFIC;
   if (authentication_ == Authentication::Ped && ofUser && call.get<CK_UTF8CHAR*>(2) == nullptr) {
@@ -150,30 +177,45 @@ CK_RV ServedToken::login(Call& call) {
     call.set(3, CK_ULONG{pedPin_.size()});
   }
   const CK_RV rv = invoke(call);
-  if (user == CKU_CONTEXT_SPECIFIC || rv != CKR_OK) return rv;
-  user_.store(user);
-  ended_.store(false);
-  if (user != CKU_SO && (deactivations_.load() != before || state() != PartitionState::Active)) {
-    endLogin();
-    return CKR_USER_NOT_LOGGED_IN;
+  if (user == CKU_CONTEXT_SPECIFIC || (rv != CKR_OK && rv != CKR_USER_ALREADY_LOGGED_IN)) return rv;
+  {
+    base::Lock lock(applying_);
+    user_ = user;
+    const bool late = state() == PartitionState::Revoked ||
+                      (user != CKU_SO && (deactivations_ != before || state() != PartitionState::Active));
+    owed_ = wasIn_ = late;
+    ended_.store(late);
+    if (!late) return rv;
   }
-  return rv;
+  endLogin();
+  return CKR_USER_NOT_LOGGED_IN;
 }
 
 CK_RV ServedToken::logout(const Call& call) {
   base::Lock turn(loggingIn_);
+  if (const CK_RV rv = endLogin(); rv != CKR_OK) return rv;
   if (ended_.exchange(false)) return CKR_USER_NOT_LOGGED_IN;
-  user_.store(kNobody);
-  return invoke(call);
+  const CK_RV rv = invoke(call);
+  if (rv != CKR_OK && rv != CKR_USER_NOT_LOGGED_IN) return rv;
+  base::Lock lock(applying_);
+  user_ = kNobody;
+  owed_ = wasIn_ = false;
+  ended_.store(false);
+  return rv;
 }
 
 bool ServedToken::apply(PartitionState fresh, std::uint64_t deactivations) {
   base::Lock lock(applying_);
   const PartitionState before = state_.exchange(fresh);
-  const bool again = deactivations_.exchange(deactivations) != deactivations;
-  const CK_USER_TYPE user = user_.load();
-  if (again && user != kNobody && user != CKU_SO) ended_.store(true);
-  return again || (before != fresh && fresh == PartitionState::Revoked);
+  const bool again = std::exchange(deactivations_, deactivations) != deactivations;
+  const bool revoked = before != fresh && fresh == PartitionState::Revoked;
+  // Of a user, perhaps, of whom only the module knows.
+  if (there_ != 0 && (revoked || (again && user_ != CKU_SO))) {
+    owed_ = true;
+    wasIn_ = wasIn_ || user_ != kNobody || ended_.load();
+    ended_.store(true);
+  }
+  return again || revoked;
 }
 
 void ServedToken::follow() {
@@ -182,19 +224,32 @@ void ServedToken::follow() {
     return;
   }
   base::Lock turn(loggingIn_);
-  if (ended_.load()) endLogin();
+  endLogin();
 }
 
-// In a session of its own: all others may be at work.
-void ServedToken::endLogin() {
-  ended_.store(true);
-  user_.store(kNobody);
+// If it is owed; in a session of its own, as all others may be at work. Where the module refuses, it stays owed.
+CK_RV ServedToken::endLogin() {
+  std::uint64_t before = 0;
+  {
+    base::Lock lock(applying_);
+    if (!owed_) return CKR_OK;
+    before = deactivations_;
+  }
   CK_SESSION_HANDLE session = CK_INVALID_HANDLE;
-  if (invoke(makeCall<Fn::OpenSession>(slot_, CK_FLAGS{CKF_SERIAL_SESSION | CKF_RW_SESSION}, CK_VOID_PTR{nullptr},
-                                       CK_NOTIFY{nullptr}, &session)) != CKR_OK)
-    return;
-  invoke(makeCall<Fn::Logout>(session));
-  invoke(makeCall<Fn::CloseSession>(session));
+  CK_RV rv = openInModule(CKF_SERIAL_SESSION | CKF_RW_SESSION, session);
+  if (rv == CKR_TOKEN_WRITE_PROTECTED) rv = openInModule(CKF_SERIAL_SESSION, session);
+  if (rv != CKR_OK) return rv;
+  rv = invoke(makeCall<Fn::Logout>(session));
+  if (rv == CKR_OK || rv == CKR_USER_NOT_LOGGED_IN) {
+    base::Lock lock(applying_);
+    user_ = kNobody;
+    // There was nothing to end, and nobody has to hear of it.
+    if (rv != CKR_OK && !wasIn_ && deactivations_ == before) ended_.store(false);
+    owed_ = wasIn_ = false;
+    rv = CKR_OK;
+  }
+  closeInModule(session);
+  return rv;
 }
 
 }  // namespace p11ha::transport

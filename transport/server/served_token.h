@@ -41,7 +41,10 @@ class ServedToken {
   CK_RV close(const ServedSessionPtr& session);
   CK_RV login(cryptoki::Call& call);
   CK_RV logout(const cryptoki::Call& call);
-  void endLogin();
+  CK_RV openInModule(CK_FLAGS flags, CK_SESSION_HANDLE& session) P11HA_EXCLUDES(applying_);
+  CK_RV closeInModule(CK_SESSION_HANDLE session) P11HA_EXCLUDES(applying_);
+  void isOut() P11HA_EXCLUDES(applying_);
+  CK_RV endLogin() P11HA_REQUIRES(loggingIn_);
   CK_RV invoke(const cryptoki::Call& call) const { return cryptoki::invoke(module_->functions(), call); }
 
   const std::shared_ptr<cryptoki::LocalModule> module_;
@@ -53,11 +56,17 @@ class ServedToken {
   Sessions& sessions_;
 
   std::atomic<PartitionState> state_{PartitionState::Active};
-  std::atomic<std::uint64_t> deactivations_{0};
-  std::atomic<CK_USER_TYPE> user_{kNobody};
   /// The appliance has logged the application out, which has neither logged in nor out since.
   std::atomic<bool> ended_{false};
-  base::Mutex applying_;
+  base::Mutex applying_;  // within loggingIn_; never held across a call of the module
+  std::uint64_t deactivations_ P11HA_GUARDED_BY(applying_) = 0;
+  CK_USER_TYPE user_ P11HA_GUARDED_BY(applying_) = kNobody;
+  /// Sessions that the module has, or is about to have: the login is as long-lived as these.
+  std::size_t there_ P11HA_GUARDED_BY(applying_) = 0;
+  /// With ended_: the module does not know it yet.
+  bool owed_ P11HA_GUARDED_BY(applying_) = false;
+  /// With owed_: somebody was logged in.
+  bool wasIn_ P11HA_GUARDED_BY(applying_) = false;
   base::Mutex loggingIn_;  // held across the module's login calls
 };
 
