@@ -6,6 +6,7 @@
 
 #include <array>
 #include <cstring>
+#include <fstream>
 #include <thread>
 
 #include "tests/appliance/appliance.h"
@@ -298,6 +299,36 @@ TEST_F(BadInputTest, AClientThatNeverReads) {
   for (std::uint32_t i = 100; i < 160; ++i) bad->sendFrame(opcode(Fn::GenerateRandom), i, 0, call);
   EXPECT_TRUE(awaitLog("closed: it takes no answers"));
   stillServes();
+}
+
+// What it asks for, and does not take, is bounded whatever it sends.
+TEST_F(BadInputTest, AClientThatAsksForMuchAtOnce) {
+  end(SIGTERM);
+  start();
+  witness_ = greeted("alice");
+  ASSERT_TRUE(witness_);
+  session_ = open(*witness_);
+  const auto bad = greeted("bob");
+  ASSERT_TRUE(bad);
+  const CK_SESSION_HANDLE session = open(*bad);
+  const pid_t worker = workerOf("bob");
+  std::vector<CK_BYTE> room(16UL << 20);
+  const auto call = encoded(makeCall<Fn::GenerateRandom>(session, room.data(), CK_ULONG{room.size()}));
+  constexpr std::size_t kCalls = 40;
+  for (std::uint32_t i = 100; i < 100 + kCalls; ++i) bad->sendFrame(opcode(Fn::GenerateRandom), i, 0, call);
+  std::size_t got = 0;
+  while (got < kCalls * room.size()) {
+    const ssize_t size = recv(bad->socket(), room.data(), room.size(), 0);
+    ASSERT_GT(size, 0);
+    got += static_cast<std::size_t>(size);
+  }
+  std::ifstream status("/proc/" + std::to_string(worker) + "/status");
+  std::size_t peak = 0;
+  for (std::string word; status >> word;) {
+    if (word == "VmHWM:") status >> peak;
+  }
+  EXPECT_GT(peak, 0U);
+  EXPECT_LT(peak, 500U << 10) << "KiB";
 }
 
 TEST_F(BadInputTest, ACallWithoutAPartition) {

@@ -41,13 +41,16 @@ class Arena {
   /// What may still be taken.
   std::size_t left() const { return bound_ - used_; }
 
+  /// Another bound, from the next call of reset() on at the latest; never below what is handed out.
+  void setBound(std::size_t bound) { bound_ = bound; }
+
   /// Takes back all that was handed out.
   void reset() noexcept;
 
  private:
   std::uint8_t* takeApart(std::size_t rounded) noexcept;
 
-  const std::size_t bound_;
+  std::size_t bound_;
   std::size_t used_ = 0;
   base::SecureBytes block_;  // aligned as operator new aligns
   std::size_t next_ = 0;     // of block_, which is zero from there on

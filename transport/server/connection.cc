@@ -24,6 +24,10 @@ constexpr std::size_t kReceive = 64UL << 10;
 constexpr std::int64_t kTogether = 100'000;
 /// Of requests in flight, and of answers that the client does not take: then it is not read from.
 constexpr std::size_t kMostHeld = 64UL << 20;
+/// What a call may take without being counted; those that need more try with more.
+constexpr std::size_t kLittle = 64UL << 10;
+constexpr std::size_t kSome = 1UL << 20;
+constexpr std::size_t kMuch = 17UL << 20;
 constexpr unsigned kCompany = 32;
 constexpr std::chrono::milliseconds kLinger{500};
 constexpr std::chrono::milliseconds kLook{20};
@@ -472,6 +476,44 @@ Connection::Turn Connection::runReady() {
   }
 }
 
+// Memory for a call, which waits for that of others and for answers that the client has not taken; but never one that
+// is alone. False: the connection has ended.
+bool Connection::charge(Task& task, std::size_t room) {
+  task.arena.reset();
+  task.arena.setBound(room);
+  if (room <= kLittle) return true;
+  while (true) {
+    const std::size_t waiting = outbox_.waiting();
+    {
+      base::Lock lock(mutex_);
+      charged_ -= std::exchange(task.charged, 0);
+      if (ended_) return false;
+      if (charged_ + waiting + room <= kMostHeld || charged_ + waiting == 0) {
+        charged_ += task.charged = room;
+        return true;
+      }
+    }
+    flush();
+    base::Lock lock(mutex_);
+    room_.waitUntil(mutex_, now() + kLook);
+  }
+}
+
+std::optional<DecodeError> Connection::decode(Task& task, std::optional<Call>& init, std::optional<Call>& call,
+                                              bool& finished) {
+  Reader from(task.payload);
+  if ((task.header.flags & kFlagHasInit) != 0) {
+    const auto decoded = decodeRequest(from, limits_, task.arena, task.initOutputs);
+    if (!decoded) return decoded.error();
+    init = *decoded;
+  }
+  const auto decoded = decodeRequest(from, limits_, task.arena, task.outputs);
+  if (!decoded) return decoded.error();
+  call = *decoded;
+  finished = from.finished();
+  return std::nullopt;
+}
+
 // Makes the call and puts its answer into the outbox. True: it was a heavy one.
 bool Connection::run(Task& task) {
   {
@@ -479,47 +521,45 @@ bool Connection::run(Task& task) {
     if (ended_) return false;
   }
   const Worker::Activity counted(worker_);
-  const std::int64_t begun = monotonicNow();
-  task.begun.store(begun, std::memory_order_release);
   worker_.stir();
-  Reader from(task.payload);
+  std::int64_t begun = 0;
   std::string wrong;
   CK_RV initRv = CKR_OK;
   CK_RV rv = CKR_OK;
   const bool hasInit = (task.header.flags & kFlagHasInit) != 0;
   try {
     std::optional<Call> init;
-    if (hasInit) {
-      auto decoded = decodeRequest(from, limits_, task.arena, task.initOutputs);
-      if (!decoded) {
-        wrong = describe(decoded.error());
-      } else {
-        init = *decoded;
-      }
+    std::optional<Call> decoded;
+    std::optional<DecodeError> error;
+    bool finished = false;
+    for (const std::size_t room : {kLittle, kSome, kMuch, arenaBound(limits_)}) {
+      if (!charge(task, room)) return false;
+      error = decode(task, init, decoded, finished);
+      if (error != DecodeError::TooLarge) break;
     }
-    if (wrong.empty()) {
-      auto decoded = decodeRequest(from, limits_, task.arena, task.outputs);
-      if (!decoded) {
-        wrong = describe(decoded.error());
-      } else if (!from.finished()) {
-        wrong = "bytes after a call";
-      } else if (decoded->fn != task.fn) {
-        wrong = "a call that is not the one its frame names";
-      } else if (init && (cryptoki::function(init->fn).effect.kind != cryptoki::EffectKind::Begin ||
-                          cryptoki::function(decoded->fn).effect.op != cryptoki::function(init->fn).effect.op ||
-                          init->session() != decoded->session())) {
-        wrong = "an Init that is not of its call";
-      } else if (task.cancelled.load(std::memory_order_acquire)) {
-        rv = initRv = CKR_FUNCTION_CANCELED;
-      } else {
-        ServedToken& served = *token();
-        if (init) initRv = served.execute(*init, id());
-        if (initRv == CKR_OK) rv = served.execute(*decoded, id());
-        // Nobody will know of the session.
-        if (decoded->fn == Fn::OpenSession && rv == CKR_OK && task.cancelled.load(std::memory_order_acquire)) {
-          Call close = cryptoki::makeCall<Fn::CloseSession>(*decoded->get<CK_SESSION_HANDLE*>(4));
-          served.execute(close, id());
-        }
+    // Not before it has its memory: the time it waits for that is not the module's.
+    begun = monotonicNow();
+    task.begun.store(begun, std::memory_order_release);
+    if (error) {
+      wrong = describe(*error);
+    } else if (!finished) {
+      wrong = "bytes after a call";
+    } else if (decoded->fn != task.fn) {
+      wrong = "a call that is not the one its frame names";
+    } else if (init && (cryptoki::function(init->fn).effect.kind != cryptoki::EffectKind::Begin ||
+                        cryptoki::function(decoded->fn).effect.op != cryptoki::function(init->fn).effect.op ||
+                        init->session() != decoded->session())) {
+      wrong = "an Init that is not of its call";
+    } else if (task.cancelled.load(std::memory_order_acquire)) {
+      rv = initRv = CKR_FUNCTION_CANCELED;
+    } else {
+      ServedToken& served = *token();
+      if (init) initRv = served.execute(*init, id());
+      if (initRv == CKR_OK) rv = served.execute(*decoded, id());
+      // Nobody will know of the session.
+      if (decoded->fn == Fn::OpenSession && rv == CKR_OK && task.cancelled.load(std::memory_order_acquire)) {
+        Call close = cryptoki::makeCall<Fn::CloseSession>(*decoded->get<CK_SESSION_HANDLE*>(4));
+        served.execute(close, id());
       }
     }
   } catch (const std::bad_alloc&) {
@@ -549,7 +589,8 @@ void Connection::finish(TaskPtr task) {
     inFlight_.erase(task->header.request);
     const bool wasFull = held_ > kMostHeld;
     held_ -= task->payload.size();
-    if (wasFull) room_.notifyAll();
+    charged_ -= task->charged;
+    if (wasFull || task->charged != 0) room_.notifyAll();
     last = ended_ && inFlight_.empty();
   }
   worker_.giveBack(std::move(task));

@@ -76,6 +76,9 @@ class Connection : public std::enable_shared_from_this<Connection> {
   void waitForRoom();
   Turn runReady();
   bool run(Task& task);
+  bool charge(Task& task, std::size_t room) P11HA_EXCLUDES(mutex_);
+  std::optional<DecodeError> decode(Task& task, std::optional<cryptoki::Call>& init,
+                                    std::optional<cryptoki::Call>& call, bool& finished);
   bool answer(Task& task, Buffer& to);
   void finish(TaskPtr task);
   void hand(TaskPtr task, bool slow);
@@ -113,7 +116,8 @@ class Connection : public std::enable_shared_from_this<Connection> {
   mutable base::Mutex mutex_;
   base::Condition room_;
   std::unordered_map<std::uint32_t, Task*> inFlight_ P11HA_GUARDED_BY(mutex_);
-  std::size_t held_ P11HA_GUARDED_BY(mutex_) = 0;  // bytes of requests in flight
+  std::size_t held_ P11HA_GUARDED_BY(mutex_) = 0;     // bytes of requests in flight
+  std::size_t charged_ P11HA_GUARDED_BY(mutex_) = 0;  // bytes that their answers may take
   bool ended_ P11HA_GUARDED_BY(mutex_) = false;
   std::string why_ P11HA_GUARDED_BY(mutex_);  // it was dropped
 };

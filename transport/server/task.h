@@ -26,6 +26,8 @@ struct Task {
   Arena arena;
   Outputs initOutputs;
   Outputs outputs;
+  /// Memory that its arena may take, as its connection counts it.
+  std::size_t charged = 0;
   /// When the module was called, in ns of the monotonic clock; 0: not yet.
   std::atomic<std::int64_t> begun{0};
   /// Nobody waits for the answer.
@@ -36,6 +38,7 @@ struct Task {
     if (payload.capacity() > kKept) base::SecureBytes().swap(payload);
     arena.reset();
     connection.reset();
+    charged = 0;
     begun.store(0, std::memory_order_relaxed);
     cancelled.store(false, std::memory_order_relaxed);
   }
