@@ -130,6 +130,15 @@ TEST_F(ServingTest, AnApplicationIdIsOneCertificates) {
   EXPECT_EQ(random(*alice, open(*alice)), CKR_OK);
 }
 
+TEST_F(ServingTest, AnApplicationIdIsNotTakenByWhoMayNotBeThere) {
+  start({.clients = "   Client00Name = alice;\n   Client00Partitions = *;\n"});
+  const auto alice = client("alice", 0, 5);
+  ASSERT_TRUE(alice->shakeHands());
+  const auto bob = client("bob", 0, 5);
+  EXPECT_FALSE(bob->greet());
+  EXPECT_TRUE(alice->greet());
+}
+
 TEST_F(ServingTest, ACrashIsOneApplicationsOwn) {
   start();
   const auto a = greeted("alice");

@@ -241,11 +241,6 @@ ServedToken* Worker::open(const Partition& partition, std::string& why) {
 Worker::Admission Worker::admit(const ClientIdentity& client, const std::string& serial) {
   Admission admission;
   base::Lock lock(mutex_);
-  if (!owner_) owner_ = client;
-  if (*owner_ != client) {
-    admission.refused = Goodbye{Farewell::NotAllowed, "the application id belongs to another client"};
-    return admission;
-  }
   if (!serial.empty()) {
     const auto partition = std::find_if(setup_.partitions.begin(), setup_.partitions.end(),
                                         [&](const Partition& each) { return each.serial == serial; });
@@ -255,6 +250,12 @@ Worker::Admission Worker::admit(const ClientIdentity& client, const std::string&
     }
     if (!mayUse(setup_.clients, client, *partition)) {
       admission.refused = Goodbye{Farewell::NotAllowed, "client " + client.name + " may not use partition " + serial};
+      return admission;
+    }
+    // Only of who may be here: an application id is no secret.
+    if (!owner_) owner_ = client;
+    if (*owner_ != client) {
+      admission.refused = Goodbye{Farewell::NotAllowed, "the application id belongs to another client"};
       return admission;
     }
     std::string why;

@@ -91,7 +91,7 @@ class Worker {
   std::shared_ptr<cryptoki::LocalModule> module_ P11HA_GUARDED_BY(mutex_);
   std::map<std::string, std::unique_ptr<ServedToken>> tokens_ P11HA_GUARDED_BY(mutex_);
   std::map<std::uint64_t, std::shared_ptr<Connection>> connections_ P11HA_GUARDED_BY(mutex_);
-  /// Whose application this is: the first that showed its certificate.
+  /// Whose application this is: the first whose certificate may use a partition.
   std::optional<ClientIdentity> owner_ P11HA_GUARDED_BY(mutex_);
 
   base::Mutex tasksMutex_;
