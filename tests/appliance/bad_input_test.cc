@@ -217,6 +217,25 @@ TEST_F(BadInputTest, ManyHandshakesOfOneApplicationThatNeverEnd) {
   for (const Descriptor& each : bad) EXPECT_TRUE(awaitClose(each.get()));
 }
 
+TEST_F(BadInputTest, ManyApplicationsThatDoNotShowWhoTheyAre) {
+  end(SIGTERM);
+  start({.limits = "   HandshakeTime = 20000;\n"});
+  witness_ = greeted("alice");
+  ASSERT_TRUE(witness_);
+  session_ = open(*witness_);
+  auto context = makeTlsContext(TlsSide::Client, clientFiles("alice"));
+  ASSERT_TRUE(context);
+  std::vector<Descriptor> bad;
+  for (std::uint8_t i = 0; i < 40; ++i) {
+    auto channel = TlsChannel::client(**context, "localhost", alpnOf({{7, i}, store.serial(0)}));
+    channel.handshake();
+    bad.push_back(connectTo(port));
+    send(bad.back().get(), channel.outgoing().data(), channel.outgoing().size(), MSG_NOSIGNAL);
+  }
+  EXPECT_TRUE(awaitLog("too many applications that have not shown who they are", 8));
+  EXPECT_TRUE(awaitClose(bad.front().get()));
+}
+
 TEST_F(BadInputTest, MoreConnectionsThanThereMayBe) {
   std::vector<std::unique_ptr<RawClient>> good;
   for (int i = 0; i < 38; ++i) {

@@ -22,6 +22,7 @@ constexpr std::chrono::seconds kSurveyTime{20};
 constexpr std::chrono::seconds kOverdueAfter{5};  // beyond what a handshake may take
 constexpr std::chrono::seconds kFrozenAfter{20};  // without a pulse: loading a module holds it up
 constexpr std::chrono::seconds kEndingTime{5};    // beyond what calls in flight may take
+constexpr std::ptrdiff_t kMostUnproven = 32;      // processes for applications that have not shown who they are
 constexpr int kEvents = 64;
 
 // What an event is about: the kind in the upper byte.
@@ -355,22 +356,25 @@ void Supervisor::makeRoom() {
   dropUnfinished(oldest->id, "too many connections without a handshake, and this is the oldest");
 }
 
-// An application whose client has not shown who it is gives way to another.
-bool Supervisor::makeRoomForClient() {
-  const auto found = std::find_if(workers_.begin(), workers_.end(), [&](const auto& each) {
-    return std::none_of(each.second.connections.begin(), each.second.connections.end(),
-                        [&](Id connection) { return served_.contains(connection); });
-  });
-  if (found == workers_.end()) return false;
+// One of its clients has shown who it is.
+bool Supervisor::isProven(const Worker& worker) const {
+  return std::any_of(worker.connections.begin(), worker.connections.end(),
+                     [&](Id connection) { return served_.contains(connection); });
+}
+
+// Anybody can have a worker begun: the oldest of those gives way to another.
+void Supervisor::makeRoomForUnproven() {
+  const auto isUnproven = [&](const auto& each) { return !isProven(each.second); };
+  if (std::count_if(workers_.begin(), workers_.end(), isUnproven) < kMostUnproven) return;
+  const auto found = std::find_if(workers_.begin(), workers_.end(), isUnproven);
   Worker& worker = found->second;
   const std::set<Id> connections = worker.connections;
   for (const Id connection : connections)
-    dropUnfinished(connection, "too many applications, and this one has not shown who it is");
+    dropUnfinished(connection, "too many applications that have not shown who they are, and this is the oldest");
   const pid_t pid = worker.process.pid;
   kill(pid, SIGKILL);
   letGo(worker);
   ending_[pid].killed = true;
-  return true;
 }
 
 void Supervisor::dropUnfinished(Id id, const std::string& why) {
@@ -430,10 +434,13 @@ void Supervisor::route(std::list<Unfinished>::iterator waiting, const Destinatio
 
 Supervisor::Worker* Supervisor::workerFor(const Key& key, const std::string& address) {
   if (const auto known = workerOf_.find(key); known != workerOf_.end()) return &workers_.at(known->second);
-  if (workers_.size() >= settings_.limits.clients && !makeRoomForClient()) {
-    log_.warning(address + ": there are " + std::to_string(workers_.size()) + " applications already");
+  const auto proven = static_cast<std::size_t>(
+      std::count_if(workers_.begin(), workers_.end(), [&](const auto& each) { return isProven(each.second); }));
+  if (proven >= settings_.limits.clients) {
+    log_.warning(address + ": there are " + std::to_string(proven) + " applications already");
     return nullptr;
   }
+  makeRoomForUnproven();
   auto process = WorkerProcess::start();
   if (!process) {
     log_.error(process.error());

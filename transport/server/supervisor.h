@@ -87,7 +87,8 @@ class Supervisor {
   void accept();
   void refuse(const std::string& address, const std::string& why);
   void makeRoom();
-  bool makeRoomForClient();
+  bool isProven(const Worker& worker) const;
+  void makeRoomForUnproven();
   void look(Id id);
   void route(std::list<Unfinished>::iterator waiting, const Destination& destination);
   Worker* workerFor(const Key& key, const std::string& address);
