@@ -185,6 +185,17 @@ TEST_F(AdministrationTest, ReloadsWhatIsGoodAndKeepsWhatWasGood) {
   EXPECT_TRUE(greeted("bob"));
 }
 
+TEST_F(AdministrationTest, KeepsItsPartitionsWhereAReloadDoesNotFindAll) {
+  begin();
+  configure({.partitions = "   Partition01Label = nothing;\n",
+             .clients = "   Client00Name = bob;\n   Client00Partitions = *;\n"});
+  EXPECT_EQ(ctl("reload").first, 1);
+  EXPECT_EQ(logged("not all partitions are there"), 1U);
+  EXPECT_NE(ctl("list").second.find("member1  active"), std::string::npos);
+  EXPECT_EQ(sign(*alice, session, key), CKR_OK);
+  EXPECT_TRUE(greeted("alice"));
+}
+
 TEST_F(AdministrationTest, SaysWhatIsWrongWithItsConfiguration) {
   configure({.appliance = "   Lisen = x;\n",
              .limits = "   MaxClients = 0;\n",

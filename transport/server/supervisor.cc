@@ -67,7 +67,7 @@ std::optional<std::string> Supervisor::start() {
   poll_ = Descriptor(epoll_create1(EPOLL_CLOEXEC));
   if (!signals_ || !poll_) return std::generic_category().message(errno);
 
-  if (auto wrong = load(std::move(settings_))) return wrong;
+  if (auto wrong = load(std::move(settings_), false)) return wrong;
   loadStandings();
   if (!settings_.controlSocket.empty()) {
     if (auto wrong = control_.listenLocal(settings_.controlSocket)) return wrong;
@@ -82,8 +82,9 @@ std::optional<std::string> Supervisor::start() {
   return std::nullopt;
 }
 
-// Takes settings over, if what they name can be used.
-std::optional<std::string> Supervisor::load(ServerSettings settings) {
+// Takes settings over, if what they name can be used. At the start, what is there is served; later nothing goes because
+// a module has not answered well for once.
+std::optional<std::string> Supervisor::load(ServerSettings settings, bool again) {
   if (auto problem = problemOfKeyFile(settings.tls.privateKey)) return problem;
   auto files = WorkerFiles::copyOf(settings.tls);
   if (!files) return files.error();
@@ -100,7 +101,7 @@ std::optional<std::string> Supervisor::load(ServerSettings settings) {
     return text;
   }
   std::vector<Partition> found;
-  survey(settings, found);
+  if (!survey(settings, found) && again) return "not all partitions are there";
   files_ = std::move(*files);
   partitions_ = std::move(found);
   settings_ = std::move(settings);
@@ -597,7 +598,7 @@ bool Supervisor::reload() {
     fresh->controlSocket = settings_.controlSocket;
   }
   const std::string logFile = fresh->logFile;
-  if (auto wrong = load(std::move(*fresh))) {
+  if (auto wrong = load(std::move(*fresh), true)) {
     log_.error(*wrong);
     log_.error("the configuration is not taken over: the one before stays");
     return false;

@@ -77,7 +77,7 @@ class Supervisor {
 
   bool survey(const ServerSettings& settings, std::vector<Partition>& found);
   base::Result<SurveyResult, std::string> surveyModule(const ServerSettings& settings, std::size_t module);
-  std::optional<std::string> load(ServerSettings settings);
+  std::optional<std::string> load(ServerSettings settings, bool again);
 
   void turn();
   int patience() const;
