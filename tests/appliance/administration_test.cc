@@ -185,6 +185,15 @@ TEST_F(AdministrationTest, ReloadsWhatIsGoodAndKeepsWhatWasGood) {
   EXPECT_TRUE(greeted("bob"));
 }
 
+TEST_F(AdministrationTest, WhatClientsSayOfThemselvesTellsATerminalNothing) {
+  start();
+  const auto bad = client("bob");
+  ASSERT_TRUE(
+      bad->greet(transport::GreetingRequest{transport::kProtocolVersion, store.serial(0), "a\x1b[2J\nb\xC2\x9B"}));
+  const std::string said = ctl("clients").second;
+  EXPECT_NE(said.find("a?[2J?b??"), std::string::npos) << said;
+}
+
 TEST_F(AdministrationTest, KeepsItsPartitionsWhereAReloadDoesNotFindAll) {
   begin();
   configure({.partitions = "   Partition01Label = nothing;\n",

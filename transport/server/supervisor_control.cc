@@ -26,7 +26,21 @@ std::vector<std::string> wordsOf(const std::string& line) {
   return words;
 }
 
-std::string table(const std::vector<std::vector<std::string>>& rows) {
+// What a client says of itself must not tell a terminal anything: no control characters, not even those of UTF-8.
+std::string printable(std::string text) {
+  for (std::size_t i = 0; i < text.size(); ++i) {
+    const auto byte = static_cast<unsigned char>(text[i]);
+    const auto next = static_cast<unsigned char>(i + 1 < text.size() ? text[i + 1] : 0);
+    if (byte < 0x20 || byte == 0x7F || (byte == 0xC2 && next >= 0x80 && next < 0xA0)) text[i] = '?';
+    if (byte == 0xC2 && text[i] == '?') text[i + 1] = '?';
+  }
+  return text;
+}
+
+std::string table(std::vector<std::vector<std::string>> rows) {
+  for (auto& row : rows) {
+    for (std::string& cell : row) cell = printable(std::move(cell));
+  }
   std::vector<std::size_t> widths(rows.front().size());
   for (const auto& row : rows) {
     for (std::size_t i = 0; i < row.size(); ++i) widths[i] = std::max(widths[i], row[i].size());
