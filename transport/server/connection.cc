@@ -370,10 +370,11 @@ bool Connection::takeFrames() {
     }
     break;
   }
-  for (const Frame& frame : batch_) {
-    if (!takeFrame(frame, batch_.size())) return false;
-  }
-  return true;
+  bool good = true;
+  for (const Frame& frame : batch_) good = good && takeFrame(frame, batch_.size());
+  // A PIN does not wait for the client's next word.
+  frames_.wipeTaken();
+  return good;
 }
 
 bool Connection::takeFrame(const Frame& frame, std::size_t batch) {

@@ -94,6 +94,8 @@ class FrameReader {
 
   /// The next frame. After TooLarge and Malformed the stream is of no more use.
   Next next(Frame& frame);
+  /// Wipes what was cut: the frames so far are of no more use.
+  void wipeTaken() { base::wipe(bytes_.data(), begin_); }
 
  private:
   std::size_t limit_;

@@ -1,6 +1,7 @@
 // Frames, control frames and the ClientHello.
 #include <gtest/gtest.h>
 
+#include <algorithm>
 #include <random>
 
 #include "transport/tls/channel.h"
@@ -21,6 +22,17 @@ Buffer frameOf(std::size_t size, std::uint32_t request = 1) {
   Buffer bytes;
   putFrame(bytes, request, 5, 2, [&](Buffer& to) { std::fill_n(to.extend(size), size, std::uint8_t{7}); });
   return bytes;
+}
+
+TEST(WireFrame, IsWipedOnceItWasRead) {
+  const Buffer bytes = frameOf(100);
+  FrameReader reader;
+  feed(reader, bytes.bytes());
+  Frame frame;
+  ASSERT_EQ(reader.next(frame), FrameReader::Next::Frame);
+  EXPECT_EQ(frame.payload[99], 7);
+  reader.wipeTaken();
+  EXPECT_EQ(std::count(frame.payload.begin(), frame.payload.end(), 0), 100);
 }
 
 TEST(WireFrame, ComesInAnyPieces) {
