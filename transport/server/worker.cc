@@ -35,6 +35,7 @@ int Worker::run() {
   if (receiveMessage(supervisor_, message, true) != Received::Message || message.kind != MessageKind::Setup) return 1;
   if (auto setup = message.as<WorkerSetup>(); setup.survey) return survey(setup);
   if (!setUp(message)) return 1;
+  base::wipeAndClear(message.bytes);
   std::thread([this] { pulse(); }).detach();
   while (receiveMessage(supervisor_, message, true) == Received::Message) {
     if (!obey(message)) return 1;
