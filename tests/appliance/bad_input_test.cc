@@ -169,6 +169,26 @@ TEST_F(BadInputTest, OneDeadlineForAllBeforeTheGreeting) {
   EXPECT_EQ(logged("it is killed"), 0U);
 }
 
+TEST_F(BadInputTest, AnEndThatLeavesNobodyWaiting) {
+  end(SIGTERM);
+  start({.limits = "   HandshakeTime = 20000;\n"});
+  // Handed over, it has its deadline later than the one that comes after it.
+  auto first = client("bob", 0, 9);
+  ASSERT_TRUE(first->shakeHands());
+  const Descriptor mute = connectTo(port);
+  const Descriptor plain = connectTo(port);
+  EXPECT_EQ(send(plain.get(), "x\n", 2, 0), 2);
+  EXPECT_TRUE(awaitClose(plain.get()));
+  tell(SIGTERM);
+  EXPECT_TRUE(awaitClose(mute.get(), Milliseconds(5000)));
+  EXPECT_TRUE(awaitLog("refused: ending"));
+  EXPECT_EQ(end(SIGTERM), 0);
+  start();
+  witness_ = greeted("alice");
+  ASSERT_TRUE(witness_);
+  session_ = open(*witness_);
+}
+
 TEST_F(BadInputTest, GreetingsThatAreWrong) {
   const auto old = client("bob");
   EXPECT_FALSE(old->greet(GreetingRequest{99, store.serial(0), "test"}));

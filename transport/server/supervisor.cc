@@ -620,7 +620,12 @@ void Supervisor::drain() {
   drainUntil_ = now() + settings_.limits.drain + kEndingTime;
   log_.info("ending: " + std::to_string(served_.size()) + " connections");
   listener_.close();
-  while (!unfinished_.empty() && unfinished_.front().worker == 0) dropUnfinished(unfinished_.front().id, "ending");
+  // Those that are handed over are their workers'.
+  std::vector<Id> waiting;
+  for (const Unfinished& each : unfinished_) {
+    if (each.worker == 0) waiting.push_back(each.id);
+  }
+  for (const Id id : waiting) dropUnfinished(id, "ending");
   std::vector<Id> idle;
   for (auto& [id, worker] : workers_) {
     sendMessage(worker.process.socket.get(), MessageKind::Drain, std::uint64_t{0});
