@@ -194,6 +194,12 @@ TEST_F(AdministrationTest, WhatClientsSayOfThemselvesTellsATerminalNothing) {
   EXPECT_NE(said.find("a?[2J?b??"), std::string::npos) << said;
 }
 
+TEST_F(AdministrationTest, SaysWhenAStateWillNotOutliveARestart) {
+  begin({.appliance = "   StateFile = " + (store.folder() / "nowhere" / "state").string() + ";\n"});
+  EXPECT_EQ(ctl("deactivate member1").first, 1);
+  EXPECT_EQ(sign(*alice, session, key), CKR_USER_NOT_LOGGED_IN) << "it is in force all the same";
+}
+
 TEST_F(AdministrationTest, KeepsItsPartitionsWhereAReloadDoesNotFindAll) {
   begin();
   configure({.partitions = "   Partition01Label = nothing;\n",

@@ -117,7 +117,7 @@ class Supervisor {
   void answerControllers();
 
   void loadStandings();
-  void saveStandings();
+  bool saveStandings();
   const Partition* find(std::string_view name) const;
   void watch(int descriptor, std::uint32_t events, std::uint64_t key);
 

@@ -140,8 +140,7 @@ std::string Supervisor::command(const std::vector<std::string>& words, bool& cha
   changed = true;
   change(verb, standings_[partition->serial], client);
   log_.info("partition " + partition->serial + ": " + verb + (client.empty() ? "" : " for client " + client));
-  saveStandings();
-  return "0\n";
+  return saveStandings() ? "0\n" : "1\nit is in force, but the state file is not written: a restart undoes it\n";
 }
 
 void Supervisor::change(const std::string& verb, Standing& standing, const std::string& client) {
@@ -217,8 +216,9 @@ void Supervisor::loadStandings() {
   }
 }
 
-void Supervisor::saveStandings() {
-  if (settings_.stateFile.empty()) return;
+// False: they would not outlive a restart.
+bool Supervisor::saveStandings() {
+  if (settings_.stateFile.empty()) return true;
   const std::string fresh = settings_.stateFile + ".new";
   {
     std::ofstream file(fresh, std::ios::trunc);
@@ -230,11 +230,12 @@ void Supervisor::saveStandings() {
     file.flush();
     if (!file) {
       log_.error(fresh + ": cannot be written: the partitions' states are not kept");
-      return;
+      return false;
     }
   }
-  if (std::rename(fresh.c_str(), settings_.stateFile.c_str()) != 0)
-    log_.error(settings_.stateFile + ": cannot be replaced: the partitions' states are not kept");
+  if (std::rename(fresh.c_str(), settings_.stateFile.c_str()) == 0) return true;
+  log_.error(settings_.stateFile + ": cannot be replaced: the partitions' states are not kept");
+  return false;
 }
 
 }  // namespace p11ha::transport
