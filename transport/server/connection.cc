@@ -213,7 +213,7 @@ void Connection::sayGoodbye(const Goodbye& goodbye) {
 // What was sent must not be lost to a reset, which it would be if bytes of the client's were left unread.
 void Connection::linger() {
   // The supervisor waits for no client; and this process does not end before that client has read.
-  const Worker::Activity counted(worker_);
+  lingering_ = std::make_shared<Worker::Activity>(worker_);
   worker_.closed(*this);
   ::shutdown(socket_.get(), SHUT_WR);
   const auto until = now() + kLinger;

@@ -104,7 +104,8 @@ class Connection : public std::enable_shared_from_this<Connection> {
   FrameReader frames_;
   std::vector<std::uint8_t> cipher_;
   std::vector<Frame> batch_;
-  unsigned companyFor_ = 0;  // so many heavy calls more are taken to come in company
+  std::shared_ptr<void> lingering_;  // an activity of the worker, to this connection's end
+  unsigned companyFor_ = 0;          // so many heavy calls more are taken to come in company
 
   /// What the reader itself is about to run, in order; the next reader finds it here.
   std::deque<TaskPtr> ready_ P11HA_GUARDED_BY(mutex_);
