@@ -123,7 +123,7 @@ pid_t ApplianceTest::workerOf(const std::string& name) const {
     std::istringstream words(line);
     std::string client, application, address, partition;
     pid_t pid = 0;
-    if (words >> client >> application >> address >> partition >> pid && client == name) return pid;
+    if (words >> client >> application >> address >> partition >> pid && client == name && partition != "-") return pid;
   }
   ADD_FAILURE() << "no connection of " << name;
   return -1;

@@ -2,6 +2,7 @@
 
 #include <poll.h>
 
+#include <algorithm>
 #include <cerrno>
 
 namespace p11ha::transport {
@@ -35,26 +36,38 @@ bool Outbox::flushAll() {
     base::Lock lock(mutex_);
     if (sending_) return true;
     if (broken_) return false;
-    sending_ = true;
-    std::swap(plain_, ready_);
+    take();
   }
   return send(true);
+}
+
+// What is in plain_, and what TLS itself has to say.
+bool Outbox::sealAndSend() {
+  std::span<const std::uint8_t> left = plain_.bytes();
+  do {
+    const auto slice = left.first(std::min(left.size(), kSlice));
+    left = left.subspan(slice.size());
+    {
+      base::Lock lock(channelMutex_);
+      if (!slice.empty() && channel_.write(slice) != TlsChannel::Status::Good) return false;
+      std::swap(sealed_, channel_.outgoing());
+    }
+    if (!sendOut(sealed_)) return false;
+    sealed_.clear();
+    leaving_.store(left.size(), std::memory_order_relaxed);
+  } while (!left.empty());
+  return true;
 }
 
 // What is in plain_; with `all`, also what comes meanwhile.
 bool Outbox::send(bool all) {
   while (true) {
-    bool good = true;
-    {
-      base::Lock lock(channelMutex_);
-      good = plain_.empty() || channel_.write(plain_.bytes()) == TlsChannel::Status::Good;
-      std::swap(sealed_, channel_.outgoing());
-    }
+    const bool good = sealAndSend();
     plain_.clear();
-    good = good && sendOut(sealed_);
-    sealed_.clear();
     base::Lock lock(mutex_);
+    leaving_.store(0, std::memory_order_relaxed);
     if (!good) {
+      sealed_.clear();
       broken_ = true;
       sending_ = false;
       // Whoever reads learns of it.
@@ -65,7 +78,7 @@ bool Outbox::send(bool all) {
       sending_ = false;
       return true;
     }
-    std::swap(plain_, ready_);
+    take();
   }
 }
 

@@ -3,6 +3,8 @@
 
 #include <sys/socket.h>
 
+#include <atomic>
+
 #include "base/mutex.h"
 #include "transport/tls/channel.h"
 
@@ -37,25 +39,33 @@ class Outbox {
       }
       if (!takesMore()) return false;
       fill(ready_);
-      sending_ = true;
-      std::swap(plain_, ready_);
+      take();
     }
     return send(false) && waiting() != 0;
   }
   /// Sends also what TLS itself has to say.
   bool flushAll() P11HA_EXCLUDES(mutex_);
 
-  /// Bytes that nobody has taken yet.
+  /// Bytes that the client has not taken yet.
   std::size_t waiting() const P11HA_EXCLUDES(mutex_) {
     base::Lock lock(mutex_);
-    return ready_.size();
+    return ready_.size() + leaving_.load(std::memory_order_relaxed);
   }
 
  private:
   static constexpr std::size_t kMuch = 64UL << 10;
+  /// So much is encrypted at once: what waits to be sent is in memory once, not twice.
+  static constexpr std::size_t kSlice = 256UL << 10;
 
   bool takesMore() const;
+  /// What is ready is the caller's to send.
+  void take() P11HA_REQUIRES(mutex_) {
+    sending_ = true;
+    std::swap(plain_, ready_);
+    leaving_.store(plain_.size(), std::memory_order_relaxed);
+  }
   bool send(bool all) P11HA_EXCLUDES(mutex_);
+  bool sealAndSend();
   bool sendOut(const Buffer& bytes);
 
   const int socket_;
@@ -67,6 +77,7 @@ class Outbox {
   bool broken_ P11HA_GUARDED_BY(mutex_) = false;
   Buffer plain_;   // of the thread that sends
   Buffer sealed_;  // likewise
+  std::atomic<std::size_t> leaving_{0};  // of plain_
 };
 
 }  // namespace p11ha::transport

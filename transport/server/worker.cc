@@ -1,5 +1,6 @@
 #include "transport/server/worker.h"
 
+#include <malloc.h>
 #include <signal.h>
 #include <sys/prctl.h>
 #include <sys/resource.h>
@@ -16,6 +17,7 @@ namespace {
 constexpr std::chrono::milliseconds kTick{5};
 constexpr unsigned kMostThreads = 512;
 constexpr std::size_t kTasksKept = 256;
+constexpr int kLargeBlock = 1 << 20;
 constexpr std::chrono::milliseconds kFinishLook{5};
 
 }  // namespace
@@ -369,6 +371,8 @@ void workerMain(int descriptor) {
   prctl(PR_SET_DUMPABLE, 0);
   const rlimit none{0, 0};
   setrlimit(RLIMIT_CORE, &none);
+  // What a large answer took goes back at once: else what clients do not take is bounded, but not what is kept of it.
+  mallopt(M_MMAP_THRESHOLD, kLargeBlock);
   signal(SIGPIPE, SIG_IGN);
   // A terminal's are for the supervisor, which ends its workers in order.
   signal(SIGINT, SIG_IGN);

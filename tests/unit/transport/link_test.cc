@@ -577,7 +577,7 @@ TEST(Link, ManyThreadsForAWhile) {
   for (int t = 0; t < kThreads; ++t) {
     threads.emplace_back([&, t] {
       for (int i = 0; i < kCalls; ++i) {
-        const auto which = static_cast<CK_ULONG>(t * kCalls + i);
+        const CK_ULONG which = static_cast<CK_ULONG>(t) * kCalls + static_cast<CK_ULONG>(i);
         Asked asked(which);
         const LinkAnswer answer = peer.link().call(asked.call, nullptr, in(10s));
         if (answer.outcome.rv != CKR_OK || asked.size != which + 5) ++wrong;
