@@ -356,11 +356,12 @@ void Link::listened() {
 
 bool Link::isSilent() const {
   if (listened_ - heardAt_ > silence_) return true;
-  return std::any_of(places_.begin(), places_.end(), [this](const Place& place) {
+  for (const Place& place : places_) {
     // What is not sent yet is nothing that it could name.
-    if (!place.taken || place.pending == nullptr || place.pending->end > sent_) return false;
-    return listened_ - std::max(movedAt_, place.pending->heardAt) > silence_;
-  });
+    if (!place.taken || place.pending == nullptr || place.pending->end > sent_) continue;
+    if (listened_ - std::max(movedAt_, place.pending->heardAt) > silence_) return true;
+  }
+  return false;
 }
 
 void Link::take(std::span<const std::uint8_t> bytes) {

@@ -554,9 +554,12 @@ void Supervisor::reap() {
     const auto found = std::find_if(workers_.begin(), workers_.end(),
                                     [pid](const auto& each) { return each.second.process.pid == pid; });
     if (found == workers_.end()) continue;
-    std::string lost = std::to_string(found->second.connections.size());
-    lost.append(" connections of application ").append(hex(found->second.key.application), 0, 8).append(" are lost");
-    if (badly || !draining_) log_.error(said + "; " + lost);
+    if (badly || !draining_) {
+      std::string text = said;
+      text.append("; ").append(std::to_string(found->second.connections.size()));
+      text.append(" connections of application ").append(hex(found->second.key.application), 0, 8).append(" are lost");
+      log_.error(text);
+    }
     forget(found->second);
     answerControllers();
   }
