@@ -143,6 +143,10 @@ std::vector<Key> makeKeys() {
   add(number(limits, "MaxConnections", "4096", "connections at a time", 1, 1000000, &ServerLimits::connections));
   add(number(limits, "MaxUnfinishedHandshakes", "256", "of these, connections that have not shown who they are", 1,
              100000, &ServerLimits::unfinished));
+  add(number(limits, "MaxClientsPerCertificate", "128", "applications at a time with one certificate", 1, 100000,
+             &ServerLimits::clientApplications));
+  add(number(limits, "MaxConnectionsPerCertificate", "2048", "connections at a time with one certificate", 1, 1000000,
+             &ServerLimits::clientConnections));
   add(number(limits, "MaxSessions", "4096", "sessions of an application", 1, 10000000, &ServerLimits::sessions));
   add(number(limits, "MaxInFlight", "1024", "requests in flight on a connection", 1, 65536, &ServerLimits::inFlight));
   add({limits, "MaxFrame", "17039360", "bytes of a request or an answer",

@@ -245,6 +245,43 @@ TEST_F(AdministrationTest, NoMoreApplicationsThanThereMayBe) {
   EXPECT_TRUE(await([&] { return client("alice")->greet(); }, "room beside those without a greeting"));
 }
 
+TEST_F(AdministrationTest, NoClientTakesWhatOthersNeed) {
+  start({.limits = "   MaxClientsPerCertificate = 2;\n   MaxConnectionsPerCertificate = 3;\n"});
+  auto one = greeted("alice", 0, 1);
+  const auto two = greeted("alice", 0, 2);
+  ASSERT_TRUE(one && two);
+  const auto third = client("alice", 0, 3);
+  EXPECT_TRUE(!third->greet() || third->awaitEnd());
+  EXPECT_TRUE(awaitLog("client alice: closed: it has 2 applications already"));
+  const auto three = greeted("alice", 0, 2);
+  ASSERT_TRUE(three);
+  const auto fourth = client("alice", 0, 2);
+  EXPECT_TRUE(!fourth->greet() || fourth->awaitEnd());
+  EXPECT_TRUE(awaitLog("client alice: closed: it has 3 connections already"));
+  EXPECT_TRUE(greeted("bob"));
+  EXPECT_EQ(random(*two, open(*two)), CKR_OK);
+  one->close();
+  EXPECT_TRUE(await(
+      [&] {
+        const auto again = client("alice", 0, 3);
+        return again->greet() && random(*again, open(*again)) == CKR_OK;
+      },
+      "room for another"));
+}
+
+TEST_F(AdministrationTest, AReloadChangesHowOneLogsIn) {
+  begin();
+  EXPECT_EQ(logout(*alice, session), CKR_OK);
+  const auto withoutPin = [&] {
+    return alice->call(makeCall<Fn::Login>(session, CK_USER_TYPE{CKU_USER}, nullptr, CK_ULONG{0}));
+  };
+  EXPECT_NE(withoutPin(), CKR_OK);
+  configure({.partitions = "   Partition00Authentication = PED;\n   Partition00PedPin = 12345678;\n"});
+  EXPECT_EQ(ctl("reload").first, 0);
+  EXPECT_EQ(withoutPin(), CKR_OK);
+  EXPECT_EQ(makeKey(*alice, session, key), CKR_OK);
+}
+
 TEST_F(AdministrationTest, NoSecretIsEverLogged) {
   begin({.partitions = "   Partition00Authentication = PED;\n   Partition00PedPin = 12345678;\n"});
   login(*alice, session, "98765432");

@@ -11,6 +11,7 @@
 #include "testbed/failing_module/command.h"
 #include "tests/appliance/appliance.h"
 #include "tests/module/failing_fixture.h"
+#include "tests/support/program.h"
 
 namespace p11ha::tests {
 namespace {
@@ -273,7 +274,7 @@ TEST_F(RemoteGroupTest, AFrozenApplianceIsNoticed) {
   serve({.limits = "   HeartbeatInterval = 50;\n"}, "   HeartbeatInterval = 50;\n   HeartbeatMisses = 4;\n");
   begin();
   const pid_t worker = workerOf("alice");
-  kill(worker, SIGSTOP);
+  freeze(worker);
   const auto before = std::chrono::steady_clock::now();
   EXPECT_EQ(client.random(session), CKR_DEVICE_ERROR);
   EXPECT_LT(std::chrono::steady_clock::now() - before, 2s);

@@ -209,6 +209,28 @@ TEST_F(SlowModuleTest, ASlowCallDelaysNoOtherAndIsNamedByHeartbeats) {
   EXPECT_TRUE(beat->empty());
 }
 
+// Neither at a reload, nor when an application of its own begins.
+TEST_F(SlowModuleTest, AModuleThatDoesNotShowItsTokensDelaysNoOther) {
+  start(slow("   HeartbeatInterval = 50;\n   CallDeadline = 600;\n"));
+  const auto alice = greeted("alice");
+  ASSERT_TRUE(alice);
+  const CK_SESSION_HANDLE session = open(*alice);
+  rule("hang any C_GetTokenInfo");
+  tell(SIGHUP);
+  const auto before = std::chrono::steady_clock::now();
+  const auto bob = client("bob");
+  ASSERT_TRUE(bob->shakeHands()) << "new connections do not wait for a reload";
+  EXPECT_LT(std::chrono::steady_clock::now() - before, std::chrono::seconds(10));
+  EXPECT_EQ(random(*alice, session), CKR_OK);
+  // It asks, too; what hangs there is ended like any call.
+  EXPECT_FALSE(bob->greet());
+  EXPECT_TRUE(awaitLog("the module has not shown its tokens for"));
+  rule("heal any");
+  EXPECT_TRUE(awaitLog("configuration read again"));
+  EXPECT_TRUE(greeted("bob"));
+  EXPECT_EQ(random(*alice, session), CKR_OK);
+}
+
 TEST_F(SlowModuleTest, AnswersBeforeASlowCallDoNotWaitForIt) {
   start(slow());
   const auto alice = greeted("alice");

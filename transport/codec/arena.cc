@@ -9,15 +9,21 @@ namespace {
 constexpr std::size_t kFirstBlock = 4096;
 constexpr std::size_t kLargestBlockKept = 256UL << 10;
 
+Buffer zeroed(std::size_t size) {
+  Buffer made;
+  std::memset(made.extend(size), 0, size);
+  return made;
+}
+
 }  // namespace
 
 std::uint8_t* Arena::takeApart(std::size_t rounded) noexcept try {
   if (block_.empty() && rounded <= kFirstBlock) {
-    block_.resize(kFirstBlock);
+    block_ = zeroed(kFirstBlock);
     next_ = rounded;
     return block_.data();
   }
-  std::uint8_t* const at = apart_.emplace_back(rounded).data();
+  std::uint8_t* const at = apart_.emplace_back(zeroed(rounded)).data();
   apartSize_ += rounded;
   return at;
 } catch (const std::bad_alloc&) {
@@ -32,7 +38,7 @@ void Arena::reset() noexcept {
     const std::size_t needed = std::min(next_ + apartSize_, kLargestBlockKept);
     if (needed > block_.size()) {
       try {
-        base::SecureBytes(needed).swap(block_);
+        block_ = zeroed(needed);
       } catch (const std::bad_alloc&) {
         // the old one will do
       }

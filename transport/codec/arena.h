@@ -4,7 +4,7 @@
 #include <cstdint>
 #include <vector>
 
-#include "base/secure_bytes.h"
+#include "transport/codec/buffer.h"
 
 namespace p11ha::transport {
 
@@ -52,9 +52,9 @@ class Arena {
 
   std::size_t bound_;
   std::size_t used_ = 0;
-  base::SecureBytes block_;  // aligned as operator new aligns
+  Buffer block_;          // aligned as operator new aligns
   std::size_t next_ = 0;     // of block_, which is zero from there on
-  std::vector<base::SecureBytes> apart_;
+  std::vector<Buffer> apart_;
   std::size_t apartSize_ = 0;
 };
 

@@ -23,6 +23,7 @@ class Buffer {
   std::size_t size() const { return size_; }
   bool empty() const { return size_ == 0; }
   std::span<const std::uint8_t> bytes() const { return {data_, size_}; }
+  std::span<std::uint8_t> bytes() { return {data_, size_}; }
 
   /// Room for `count` more bytes at the end, for the caller to fill: valid till the next change.
   std::uint8_t* extend(std::size_t count) {

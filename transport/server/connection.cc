@@ -401,7 +401,7 @@ bool Connection::takeRequest(const Frame& frame, std::size_t batch) {
   task->connection = shared_from_this();
   task->header = frame.header;
   task->fn = static_cast<Fn>(frame.header.opcode);
-  task->payload.assign(frame.payload.begin(), frame.payload.end());
+  task->payload.putBytes(frame.payload.data(), frame.payload.size());
   const Cost cost = worker_.costs().of(task->fn);
   std::string wrong;
   bool alone = false;
@@ -502,7 +502,7 @@ bool Connection::charge(Task& task, std::size_t room) {
 
 std::optional<DecodeError> Connection::decode(Task& task, std::optional<Call>& init, std::optional<Call>& call,
                                               bool& finished) {
-  Reader from(task.payload);
+  Reader from(task.payload.bytes());
   if ((task.header.flags & kFlagHasInit) != 0) {
     const auto decoded = decodeRequest(from, limits_, task.arena, task.initOutputs);
     if (!decoded) return decoded.error();

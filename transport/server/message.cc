@@ -177,6 +177,19 @@ ConnectionReady get<ConnectionReady>(Reader& from) {
   return ready;
 }
 
+void put(Buffer& to, const DroppedConnection& dropped) {
+  to.put(dropped.id);
+  putText(to, dropped.why);
+}
+
+template <>
+DroppedConnection get<DroppedConnection>(Reader& from) {
+  DroppedConnection dropped;
+  dropped.id = from.get<std::uint64_t>();
+  dropped.why = getText(from);
+  return dropped;
+}
+
 void put(Buffer& to, const SurveyResult& result) {
   putText(to, result.error);
   putList(to, result.tokens, [&](const SurveyedToken& token) {

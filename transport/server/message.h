@@ -50,6 +50,12 @@ struct ConnectionReady {
   std::string serial;
 };
 
+/// A connection that is to be closed.
+struct DroppedConnection {
+  std::uint64_t id = 0;
+  std::string why;
+};
+
 struct SurveyedToken {
   std::string serial;
   std::string label;
@@ -69,7 +75,7 @@ enum class MessageKind : std::uint8_t {
   Setup,       // to the worker: WorkerSetup; again after a reload
   Connection,  // to the worker: HandedConnection
   Update,      // to the worker: StandingsUpdate
-  Drop,        // to the worker: the id of a connection to be closed
+  Drop,        // to the worker: DroppedConnection
   Drain,       // to the worker: finish what is in flight, take no more, end
   Surveyed,    // from the worker: SurveyResult
   Ready,       // from the worker: ConnectionReady
@@ -85,6 +91,7 @@ void put(Buffer& to, const WorkerSetup& setup);
 void put(Buffer& to, const HandedConnection& connection);
 void put(Buffer& to, const StandingsUpdate& update);
 void put(Buffer& to, const ConnectionReady& ready);
+void put(Buffer& to, const DroppedConnection& dropped);
 void put(Buffer& to, const SurveyResult& result);
 void put(Buffer& to, const WorkerCounts& counts);
 void put(Buffer& to, std::uint64_t number);
@@ -100,6 +107,8 @@ template <>
 StandingsUpdate get(Reader& from);
 template <>
 ConnectionReady get(Reader& from);
+template <>
+DroppedConnection get(Reader& from);
 template <>
 SurveyResult get(Reader& from);
 template <>

@@ -75,8 +75,8 @@ class Outbox {
   Buffer ready_ P11HA_GUARDED_BY(mutex_);
   bool sending_ P11HA_GUARDED_BY(mutex_) = false;
   bool broken_ P11HA_GUARDED_BY(mutex_) = false;
-  Buffer plain_;   // of the thread that sends
-  Buffer sealed_;  // likewise
+  Buffer plain_;                         // of the thread that sends
+  Buffer sealed_;                        // likewise
   std::atomic<std::size_t> leaving_{0};  // of plain_
 };
 

@@ -40,9 +40,22 @@ ServedToken::ServedToken(std::shared_ptr<cryptoki::LocalModule> module, CK_SLOT_
       slot_(slot),
       serial_(partition.serial),
       label_(partition.label),
+      sessions_(sessions),
       authentication_(partition.authentication),
-      pedPin_(partition.pedPin),
-      sessions_(sessions) {}
+      pedPin_(partition.pedPin) {}
+
+void ServedToken::use(const Partition& partition) {
+  base::Lock lock(applying_);
+  authentication_ = partition.authentication;
+  base::wipeAndClear(pedPin_);
+  pedPin_ = partition.pedPin;
+}
+
+std::optional<base::SecureBytes> ServedToken::pinOfPed() const {
+  base::Lock lock(applying_);
+  if (authentication_ != Authentication::Ped) return std::nullopt;
+  return pedPin_;
+}
 
 CK_RV ServedToken::execute(Call& call, std::uint64_t connection) {
   if (state() == PartitionState::Revoked) return CKR_TOKEN_NOT_PRESENT;
@@ -70,8 +83,7 @@ CK_RV ServedToken::executeInSlot(Call& call, std::uint64_t connection) {
       return CKR_FUNCTION_NOT_SUPPORTED;
     case Fn::GetTokenInfo: {
       const CK_RV rv = invoke(call);
-      if (auto* const info = call.get<CK_TOKEN_INFO*>(1);
-          rv == CKR_OK && info != nullptr && authentication_ == Authentication::Ped)
+      if (auto* const info = call.get<CK_TOKEN_INFO*>(1); rv == CKR_OK && info != nullptr && pinOfPed())
         info->flags |= CKF_PROTECTED_AUTHENTICATION_PATH;
       return rv;
     }
@@ -172,9 +184,10 @@ CK_RV ServedToken::login(Call& call) {
   }
   // The appliance's own PIN stands for the user's alone: anybody else brings one.
   const bool ofUser = user == CKU_USER || user == CKU_CONTEXT_SPECIFIC;
-  if (authentication_ == Authentication::Ped && ofUser && call.get<CK_UTF8CHAR*>(2) == nullptr) {
-    call.set(2, pedPin_.data());
-    call.set(3, CK_ULONG{pedPin_.size()});
+  auto own = ofUser && call.get<CK_UTF8CHAR*>(2) == nullptr ? pinOfPed() : std::nullopt;
+  if (own) {
+    call.set(2, own->data());
+    call.set(3, CK_ULONG{own->size()});
   }
   const CK_RV rv = invoke(call);
   if (user == CKU_CONTEXT_SPECIFIC || (rv != CKR_OK && rv != CKR_USER_ALREADY_LOGGED_IN)) return rv;

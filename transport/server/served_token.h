@@ -2,6 +2,7 @@
 #pragma once
 
 #include <memory>
+#include <optional>
 
 #include "cryptoki/local_module.h"
 #include "transport/server/access.h"
@@ -26,6 +27,8 @@ class ServedToken {
   /// Ends what is left of a connection that has no call in flight any more.
   void closeSessionsOf(std::uint64_t connection);
 
+  /// How users log in from here on.
+  void use(const Partition& partition) P11HA_EXCLUDES(applying_);
   /// How the partition is now for this application: in force for every call from here on. True: what the module knows
   /// must follow, by way of follow().
   bool apply(PartitionState state, std::uint64_t deactivations) P11HA_EXCLUDES(applying_);
@@ -45,20 +48,22 @@ class ServedToken {
   CK_RV closeInModule(CK_SESSION_HANDLE session) P11HA_EXCLUDES(applying_);
   void isOut() P11HA_EXCLUDES(applying_);
   CK_RV endLogin() P11HA_REQUIRES(loggingIn_);
+  /// Of PED: what a login without a PIN stands for.
+  std::optional<base::SecureBytes> pinOfPed() const P11HA_EXCLUDES(applying_);
   CK_RV invoke(const cryptoki::Call& call) const { return cryptoki::invoke(module_->functions(), call); }
 
   const std::shared_ptr<cryptoki::LocalModule> module_;
   const CK_SLOT_ID slot_;
   const std::string serial_;
   const std::string label_;
-  const Authentication authentication_;
-  base::SecureBytes pedPin_;
   Sessions& sessions_;
 
   std::atomic<PartitionState> state_{PartitionState::Active};
   /// The appliance has logged the application out, which has neither logged in nor out since.
   std::atomic<bool> ended_{false};
-  base::Mutex applying_;  // within loggingIn_; never held across a call of the module
+  mutable base::Mutex applying_;  // within loggingIn_; never held across a call of the module
+  Authentication authentication_ P11HA_GUARDED_BY(applying_);
+  base::SecureBytes pedPin_ P11HA_GUARDED_BY(applying_);
   std::uint64_t deactivations_ P11HA_GUARDED_BY(applying_) = 0;
   CK_USER_TYPE user_ P11HA_GUARDED_BY(applying_) = kNobody;
   /// Sessions that the module has, or is about to have: the login is as long-lived as these.

@@ -42,8 +42,10 @@ struct ServerLimits {
   std::uint32_t clients = 256;       // applications, each with a process
   std::uint32_t connections = 4096;  // all together
   std::uint32_t unfinished = 256;    // connections whose handshake is not done
-  std::uint32_t sessions = 4096;     // of one application
-  std::uint32_t inFlight = 1024;     // requests on one connection
+  std::uint32_t clientApplications = 128;
+  std::uint32_t clientConnections = 2048;  // of one client, by its certificate
+  std::uint32_t sessions = 4096;           // of one application
+  std::uint32_t inFlight = 1024;           // requests on one connection
   Limits frame;
   std::chrono::milliseconds handshake{5000};         // from the connection to the greeting
   std::chrono::milliseconds send{30000};             // for a client to take what it asked for

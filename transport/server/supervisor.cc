@@ -18,27 +18,21 @@
 namespace p11ha::transport {
 namespace {
 
-constexpr std::chrono::seconds kSurveyTime{20};
-constexpr std::chrono::seconds kOverdueAfter{5};  // beyond what a handshake may take
-constexpr std::chrono::seconds kFrozenAfter{20};  // without a pulse: loading a module holds it up
-constexpr std::chrono::seconds kEndingTime{5};    // beyond what calls in flight may take
-constexpr std::ptrdiff_t kMostUnproven = 32;      // processes for applications that have not shown who they are
+constexpr std::chrono::seconds kOverdueAfter{5};     // beyond what a handshake may take
+constexpr std::chrono::seconds kFrozenAfter{20};     // without a pulse: loading a module holds it up
+constexpr std::chrono::seconds kEndingTime{5};       // beyond what calls in flight may take
+constexpr std::chrono::milliseconds kTellAgain{50};  // a worker that has taken in nothing
+constexpr std::ptrdiff_t kMostUnproven = 32;         // processes for applications that have not shown who they are
 constexpr int kEvents = 64;
 
 // What an event is about: the kind in the upper byte.
-enum class Source : std::uint64_t { Tcp = 1, Local, Signals, Unfinished, Worker, Controller };
+enum class Source : std::uint64_t { Tcp = 1, Local, Signals, Unfinished, Worker, Controller, Survey };
 constexpr unsigned kKindShift = 56;
 std::uint64_t keyOf(Source source, std::uint64_t id = 0) {
   return static_cast<std::uint64_t>(source) << kKindShift | id;
 }
 
 using base::now;
-
-std::string describeEnd(int status) {
-  if (WIFSIGNALED(status))
-    return "killed by signal " + std::to_string(WTERMSIG(status)) + " (" + strsignal(WTERMSIG(status)) + ")";
-  return "ended with status " + std::to_string(WEXITSTATUS(status));
-}
 
 }  // namespace
 
@@ -67,7 +61,10 @@ std::optional<std::string> Supervisor::start() {
   poll_ = Descriptor(epoll_create1(EPOLL_CLOEXEC));
   if (!signals_ || !poll_) return std::generic_category().message(errno);
 
-  if (auto wrong = load(std::move(settings_), false)) return wrong;
+  if (auto wrong = begin(std::move(settings_))) return wrong;
+  loading_->survey.wait();
+  // What is there is served, and the log says what is not.
+  take(false);
   loadStandings();
   if (!settings_.controlSocket.empty()) {
     if (auto wrong = control_.listenLocal(settings_.controlSocket)) return wrong;
@@ -82,9 +79,8 @@ std::optional<std::string> Supervisor::start() {
   return std::nullopt;
 }
 
-// Takes settings over, if what they name can be used. At the start, what is there is served; later nothing goes because
-// a module has not answered well for once.
-std::optional<std::string> Supervisor::load(ServerSettings settings, bool again) {
+// Asks what the settings name. What comes of it, take() sees.
+std::optional<std::string> Supervisor::begin(ServerSettings settings) {
   if (auto problem = problemOfKeyFile(settings.tls.privateKey)) return problem;
   auto files = WorkerFiles::copyOf(settings.tls);
   if (!files) return files.error();
@@ -100,100 +96,52 @@ std::optional<std::string> Supervisor::load(ServerSettings settings, bool again)
     }
     return text;
   }
-  std::vector<Partition> found;
-  if (!survey(settings, found) && again) return "not all partitions are there";
-  files_ = std::move(*files);
-  partitions_ = std::move(found);
-  settings_ = std::move(settings);
+  const std::vector<ServedModule> modules = settings.modules;
+  loading_ = std::make_unique<Loading>(std::move(settings), std::move(*files), modules);
   return std::nullopt;
 }
 
-// Asks each module, in a process of its own, which tokens it shows. False: one did not answer well.
-bool Supervisor::survey(const ServerSettings& settings, std::vector<Partition>& found) {
-  bool all = true;
-  std::vector<SurveyResult> tokens;
-  for (std::size_t module = 0; module < settings.modules.size(); ++module) {
-    auto result = surveyModule(settings, module);
-    if (!result || !result->error.empty()) {
-      log_.error(result ? result->error : "module " + settings.modules[module].path + ": " + result.error());
-      all = false;
-      tokens.emplace_back();
-      continue;
-    }
-    tokens.push_back(std::move(*result));
+// Takes over what begin() has asked. With `whole`, only if all of it is there: nothing goes because a module has not
+// answered well for once.
+bool Supervisor::take(bool whole) {
+  const std::unique_ptr<Loading> loading = std::move(loading_);
+  std::vector<Partition> found;
+  if (!loading->survey.find(loading->settings.partitions, found, log_) && whole) {
+    log_.error("not all partitions are there");
+    return false;
   }
-  for (const ServedPartition& wanted : settings.partitions) {
-    const std::string called = wanted.serial.empty() ? wanted.label : wanted.serial;
-    const auto& there = tokens.at(wanted.module).tokens;
-    const auto token = std::find_if(there.begin(), there.end(), [&](const SurveyedToken& each) {
-      return wanted.serial.empty() ? each.label == wanted.label : each.serial == wanted.serial;
-    });
-    if (token == there.end()) {
-      log_.error("partition " + called + ": module " + settings.modules[wanted.module].path + " shows no such token");
-      all = false;
-    } else if (std::any_of(found.begin(), found.end(), [&](const Partition& p) { return p.serial == token->serial; })) {
-      log_.error("partition " + called + ": another partition has the serial number " + token->serial);
-    } else {
-      found.push_back({token->serial, token->label, wanted.module, wanted.authentication, wanted.pedPin});
-    }
-  }
-  return all;
+  files_ = std::move(loading->files);
+  partitions_ = std::move(found);
+  settings_ = std::move(loading->settings);
+  return true;
 }
 
-base::Result<SurveyResult, std::string> Supervisor::surveyModule(const ServerSettings& settings, std::size_t module) {
-  auto worker = WorkerProcess::start();
-  if (!worker) return base::Failure{worker.error()};
-  setUp(worker->socket.get(), module, true, settings, {});
-  const auto until = now() + kSurveyTime;
-  SurveyResult result;
-  result.error = "module " + settings.modules[module].path + ": ";
-  bool answered = false;
-  pollfd waiting{worker->socket.get(), POLLIN, 0};
-  const auto left = [&] {
-    return std::max<long>(0, std::chrono::duration_cast<std::chrono::milliseconds>(until - now()).count());
-  };
-  if (poll(&waiting, 1, static_cast<int>(left())) > 0) {
-    Message message;
-    if (receiveMessage(worker->socket.get(), message, false) == Received::Message &&
-        message.kind == MessageKind::Surveyed) {
-      result = message.as<SurveyResult>();
-      answered = true;
-    }
-  } else {
-    kill(worker->pid, SIGKILL);
-    result.error += "it has not told its tokens in " + std::to_string(kSurveyTime.count()) + " s; ";
-  }
-  worker->socket.reset();
-  int status = 0;
-  while (waitpid(worker->pid, &status, 0) < 0 && errno == EINTR) {
-  }
-  if (!answered) result.error += "its process was " + describeEnd(status);
-  return result;
-}
-
-bool Supervisor::setUp(int socket, std::optional<std::size_t> module, bool survey, const ServerSettings& settings,
-                       const std::vector<Partition>& partitions) {
+bool Supervisor::setUp(const Worker& worker) {
   WorkerSetup setup;
   setup.instance = instance_;
   // A worker that takes another's place has none of its sessions and object handles.
-  const Id ordinal = nextId_++;
-  std::memcpy(setup.instance.data() + setup.instance.size() / 2, &ordinal, sizeof ordinal);
-  setup.survey = survey;
-  setup.module = module;
-  setup.modules = settings.modules;
-  setup.partitions = partitions;
+  std::memcpy(setup.instance.data() + setup.instance.size() / 2, &worker.id, sizeof worker.id);
+  setup.module = worker.key.module;
+  setup.modules = settings_.modules;
+  setup.partitions = partitions_;
   for (Partition& partition : setup.partitions) {
-    if (partition.module != module) base::wipeAndClear(partition.pedPin);
+    if (partition.module != worker.key.module) base::wipeAndClear(partition.pedPin);
   }
-  setup.clients = settings.clients;
-  setup.limits = settings.limits;
-  setup.logLevel = settings.logLevel;
+  setup.clients = settings_.clients;
+  setup.limits = settings_.limits;
+  setup.logLevel = settings_.logLevel;
   std::vector<int> files;
-  if (!survey) {
-    for (const Descriptor& file : files_.tls) files.push_back(file.get());
-    files.push_back(log_.descriptor());
-  }
-  return sendMessage(socket, MessageKind::Setup, setup, files);
+  for (const Descriptor& file : files_.tls) files.push_back(file.get());
+  files.push_back(log_.descriptor());
+  return sendMessage(worker.process.socket.get(), MessageKind::Setup, setup, files);
+}
+
+// What it has not heard yet. Where it takes nothing in, it is told later.
+void Supervisor::tell(Worker& worker) {
+  if (worker.owedSetup && setUp(worker)) worker.owedSetup = false;
+  if (!worker.owedSetup && worker.told != sequence_ &&
+      sendMessage(worker.process.socket.get(), MessageKind::Update, StandingsUpdate{sequence_, standings_}))
+    worker.told = sequence_;
 }
 
 int Supervisor::run() {
@@ -210,6 +158,9 @@ int Supervisor::patience() const {
   if (listener_.resting()) next = std::min(next, listener_.restUntil());
   if (control_.resting()) next = std::min(next, control_.restUntil());
   if (draining_) next = std::min(next, drainUntil_);
+  if (reloading_) next = std::min(next, loading_->survey.until());
+  if (std::any_of(workers_.begin(), workers_.end(), [this](const auto& each) { return owes(each.second); }))
+    next = std::min(next, now() + kTellAgain);
   const auto left = std::chrono::ceil<std::chrono::milliseconds>(next - now()).count();
   return static_cast<int>(std::clamp<long>(left, 0, 3600000));
 }
@@ -239,6 +190,8 @@ void Supervisor::turn() {
       case Source::Controller:
         hearController(id);
         break;
+      case Source::Survey:
+        break;  // expire() looks
     }
   }
   expire();
@@ -268,7 +221,7 @@ void Supervisor::expireUnfinished() {
       log_.error("worker " + std::to_string(worker->second.process.pid) + " does not answer: it is killed");
       kill(worker->second.process.pid, SIGKILL);
     } else {
-      sendMessage(worker->second.process.socket.get(), MessageKind::Drop, id);
+      dropInWorker(worker->second, id, "it has not finished the handshake in time");
     }
     postpone(waiting->second, present + kOverdueAfter);
   }
@@ -284,7 +237,9 @@ void Supervisor::postpone(std::list<Unfinished>::iterator waiting, base::Monoton
 
 void Supervisor::expire() {
   expireUnfinished();
+  endReload();
   const base::Monotonic present = now();
+  for (auto& [id, worker] : workers_) tell(worker);
   for (auto at = controllers_.begin(); at != controllers_.end();) {
     const auto each = at++;
     if (each->second.until > present) continue;
@@ -383,9 +338,13 @@ void Supervisor::dropUnfinished(Id id, const std::string& why) {
   if (found == unfinishedById_.end()) return;
   refuse(found->second->address, why);
   if (const auto worker = workers_.find(found->second->worker); worker != workers_.end())
-    sendMessage(worker->second.process.socket.get(), MessageKind::Drop, id);
+    dropInWorker(worker->second, id, why);
   unfinished_.erase(found->second);
   unfinishedById_.erase(found);
+}
+
+void Supervisor::dropInWorker(const Worker& worker, Id connection, const std::string& why) {
+  sendMessage(worker.process.socket.get(), MessageKind::Drop, DroppedConnection{connection, why});
 }
 
 void Supervisor::look(Id id) {
@@ -453,14 +412,13 @@ Supervisor::Worker* Supervisor::workerFor(const Key& key, const std::string& add
   worker.key = key;
   worker.process = std::move(*process);
   worker.heard = now();
-  const int socket = worker.process.socket.get();
-  if (!setUp(socket, key.module, false, settings_, partitions_) ||
-      !sendMessage(socket, MessageKind::Update, StandingsUpdate{sequence_, standings_})) {
+  tell(worker);
+  if (owes(worker)) {
     log_.error("worker " + std::to_string(worker.process.pid) + " takes no settings");
     letGo(worker);
     return nullptr;
   }
-  watch(socket, EPOLLIN, keyOf(Source::Worker, id));
+  watch(worker.process.socket.get(), EPOLLIN, keyOf(Source::Worker, id));
   workerOf_[key] = id;
   log_.debug("worker " + std::to_string(worker.process.pid) + " for application " + hex(key.application).substr(0, 8));
   return &worker;
@@ -502,12 +460,38 @@ void Supervisor::hear(Id id) {
   }
 }
 
+// One client must not take what all the others need, too.
+std::optional<std::string> Supervisor::tooMuchOf(const ClientIdentity& client, const Worker& worker) const {
+  const auto isIts = [&](Id connection) {
+    const auto served = served_.find(connection);
+    return served != served_.end() && served->second.client == client;
+  };
+  std::size_t connections = 0;
+  std::size_t applications = 0;
+  for (const auto& [id, each] : workers_) {
+    const auto here = std::count_if(each.connections.begin(), each.connections.end(), isIts);
+    connections += static_cast<std::size_t>(here);
+    if (here != 0 && id != worker.id) ++applications;
+  }
+  const ServerLimits& limits = settings_.limits;
+  if (connections >= limits.clientConnections) return "it has " + std::to_string(connections) + " connections already";
+  if (applications >= limits.clientApplications)
+    return "it has " + std::to_string(applications) + " applications already";
+  return std::nullopt;
+}
+
 void Supervisor::obey(Worker& worker, Message& message) {
   switch (message.kind) {
     case MessageKind::Ready: {
       const auto ready = message.as<ConnectionReady>();
       const auto waiting = unfinishedById_.find(ready.id);
       if (waiting == unfinishedById_.end()) return;
+      if (const auto much = tooMuchOf(ready.client, worker)) {
+        dropInWorker(worker, ready.id, *much);
+        unfinished_.erase(waiting->second);
+        unfinishedById_.erase(waiting);
+        return;
+      }
       served_[ready.id] = {waiting->second->address, ready.serial, ready.client, ready.application,
                            std::chrono::system_clock::now()};
       unfinished_.erase(waiting->second);
@@ -541,6 +525,8 @@ void Supervisor::closed(Worker& worker, Id connection) {
 }
 
 void Supervisor::reap() {
+  // Its children are its own to wait for.
+  endReload();
   int status = 0;
   pid_t pid = 0;
   while ((pid = waitpid(-1, &status, WNOHANG)) > 0) {
@@ -582,15 +568,24 @@ void Supervisor::signal() {
   }
 }
 
-bool Supervisor::reload() {
+// Goes on meanwhile with everything else: endReload() sees what comes of it. Those who ask while one is at it get
+// another after it, as they may mean what it has read already.
+void Supervisor::reload() {
+  if (reloading_) {
+    reloadAgain_ = true;
+    return;
+  }
+  if (!beginReload()) reloaded(false);
+}
+
+bool Supervisor::beginReload() {
   auto fresh = reread_();
   if (!fresh) {
     for (const std::string& line : fresh.error()) log_.error(line);
-    log_.error("the configuration is not taken over: the one before stays");
     return false;
   }
   if (fresh->modules != settings_.modules) {
-    log_.error("modules cannot be changed without a restart: the configuration before stays");
+    log_.error("modules cannot be changed without a restart");
     return false;
   }
   if (fresh->address != settings_.address || fresh->port != settings_.port ||
@@ -600,21 +595,39 @@ bool Supervisor::reload() {
     fresh->port = settings_.port;
     fresh->controlSocket = settings_.controlSocket;
   }
-  const std::string logFile = fresh->logFile;
-  if (auto wrong = load(std::move(*fresh), true)) {
+  if (auto wrong = begin(std::move(*fresh))) {
     log_.error(*wrong);
-    log_.error("the configuration is not taken over: the one before stays");
     return false;
   }
-  if (const auto wrong = log_.open(logFile)) log_.error(*wrong);
-  log_.setLevel(settings_.logLevel);
-  for (auto& [id, worker] : workers_) {
-    if (!setUp(worker.process.socket.get(), worker.key.module, false, settings_, partitions_))
-      log_.error("worker " + std::to_string(worker.process.pid) + " has not been told of the new configuration");
-  }
-  publish();
-  log_.info("configuration read again");
+  reloading_ = true;
+  for (const int socket : loading_->survey.sockets()) watch(socket, EPOLLIN, keyOf(Source::Survey));
   return true;
+}
+
+void Supervisor::endReload() {
+  if (!reloading_ || !loading_->survey.look()) return;
+  reloading_ = false;
+  const bool good = take(true);
+  if (good) {
+    if (const auto wrong = log_.open(settings_.logFile)) log_.error(*wrong);
+    log_.setLevel(settings_.logLevel);
+    for (auto& [id, worker] : workers_) worker.owedSetup = true;
+    publish();
+    log_.info("configuration read again");
+  }
+  reloaded(good);
+}
+
+void Supervisor::reloaded(bool good) {
+  if (!good) log_.error("the configuration is not taken over: the one before stays");
+  ++reloads_;
+  for (auto& [id, controller] : controllers_) {
+    if (controller.reload != reloads_) continue;
+    controller.reload = 0;
+    controller.awaited = sequence_;
+    controller.answer = good ? "0\n" : "1\nthe configuration is not taken over: the log says why\n";
+  }
+  if (std::exchange(reloadAgain_, false)) reload();
 }
 
 void Supervisor::drain() {

@@ -10,7 +10,7 @@
 
 #include "base/clock.h"
 #include "transport/server/listener.h"
-#include "transport/server/worker_process.h"
+#include "transport/server/survey.h"
 
 namespace p11ha::transport {
 
@@ -52,8 +52,10 @@ class Supervisor {
     WorkerProcess process;
     WorkerCounts counts;
     std::set<Id> connections;
-    base::Monotonic heard;      // when its pulse was
-    std::uint64_t applied = 0;  // the sequence of the standings that are in force there
+    base::Monotonic heard;  // when its pulse was
+    bool owedSetup = true;
+    std::uint64_t told = ~0ULL;  // the sequence of the standings that it was told
+    std::uint64_t applied = 0;   // ... and of those that are in force there
   };
   // A connection whose client has not shown who it is.
   struct Unfinished {
@@ -72,12 +74,20 @@ class Supervisor {
     std::string line;
     std::string answer;
     std::uint64_t awaited = 0;  // the sequence that all workers must have applied before it is answered
+    std::uint64_t reload = 0;   // the reload that it waits for; 0: none
     base::Monotonic until;
   };
+  // Settings that are to be taken over, if what they name is there.
+  struct Loading {
+    Loading(ServerSettings fresh, WorkerFiles copies, const std::vector<ServedModule>& modules)
+        : settings(std::move(fresh)), files(std::move(copies)), survey(modules) {}
+    ServerSettings settings;
+    WorkerFiles files;
+    Survey survey;
+  };
 
-  bool survey(const ServerSettings& settings, std::vector<Partition>& found);
-  base::Result<SurveyResult, std::string> surveyModule(const ServerSettings& settings, std::size_t module);
-  std::optional<std::string> load(ServerSettings settings, bool again);
+  std::optional<std::string> begin(ServerSettings settings);
+  bool take(bool whole);
 
   void turn();
   int patience() const;
@@ -92,8 +102,11 @@ class Supervisor {
   void look(Id id);
   void route(std::list<Unfinished>::iterator waiting, const Destination& destination);
   Worker* workerFor(const Key& key, const std::string& address);
-  bool setUp(int socket, std::optional<std::size_t> module, bool survey, const ServerSettings& settings,
-             const std::vector<Partition>& partitions);
+  bool setUp(const Worker& worker);
+  void tell(Worker& worker);
+  bool owes(const Worker& worker) const { return worker.owedSetup || worker.told != sequence_; }
+  std::optional<std::string> tooMuchOf(const ClientIdentity& client, const Worker& worker) const;
+  static void dropInWorker(const Worker& worker, Id connection, const std::string& why);
   void hear(Id worker);
   void obey(Worker& worker, Message& message);
   void closed(Worker& worker, Id connection);
@@ -104,12 +117,16 @@ class Supervisor {
   void dropUnfinished(Id id, const std::string& why);
 
   void signal();
-  bool reload();
+  void reload();
+  bool beginReload();
+  void endReload();
+  void reloaded(bool good);
   void drain();
 
   void acceptController();
   void hearController(Id id);
-  std::string command(const std::vector<std::string>& words, bool& changed);
+  /// What to answer at once; nothing: later.
+  std::string command(const std::vector<std::string>& words, Controller& controller);
   static void change(const std::string& verb, Standing& standing, const std::string& client);
   std::string listPartitions() const;
   std::string listClients() const;
@@ -143,6 +160,10 @@ class Supervisor {
   std::map<Key, Id> workerOf_;
   std::map<pid_t, Ending> ending_;  // let go, not yet ended
   std::map<Id, Controller> controllers_;
+  std::unique_ptr<Loading> loading_;
+  bool reloading_ = false;     // loading_ is a reload's
+  bool reloadAgain_ = false;   // after it
+  std::uint64_t reloads_ = 0;  // done, well or not
   bool draining_ = false;
   base::Monotonic drainUntil_;
 };

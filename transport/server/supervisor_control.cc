@@ -16,6 +16,7 @@ namespace {
 constexpr std::size_t kMostControllers = 16;
 constexpr std::size_t kLongestLine = 1024;
 constexpr std::chrono::seconds kControlTime{10};
+constexpr std::chrono::seconds kReloadTime{60};
 constexpr std::uint64_t kControllerKey = std::uint64_t{6} << 56;
 
 std::vector<std::string> wordsOf(const std::string& line) {
@@ -92,12 +93,7 @@ void Supervisor::hearController(Id id) {
   const auto end = controller.line.find('\n');
   if (end == std::string::npos) return;
   epoll_ctl(poll_.get(), EPOLL_CTL_DEL, controller.socket.get(), nullptr);
-  bool changed = false;
-  controller.answer = command(wordsOf(controller.line.substr(0, end)), changed);
-  if (changed) {
-    publish();
-    controller.awaited = sequence_;
-  }
+  controller.answer = command(wordsOf(controller.line.substr(0, end)), controller);
   answerControllers();
 }
 
@@ -124,12 +120,17 @@ const Partition* Supervisor::find(std::string_view name) const {
   return found == partitions_.end() ? nullptr : &*found;
 }
 
-std::string Supervisor::command(const std::vector<std::string>& words, bool& changed) {
+std::string Supervisor::command(const std::vector<std::string>& words, Controller& controller) {
   const std::string verb = words.empty() ? "" : words[0];
   if (verb == "list" && words.size() == 1) return "0\n" + listPartitions();
   if (verb == "clients" && words.size() == 1) return "0\n" + listClients();
-  if (verb == "reload" && words.size() == 1)
-    return reload() ? "0\n" : "1\nthe configuration is not taken over: the log says why\n";
+  if (verb == "reload" && words.size() == 1) {
+    controller.reload = reloads_ + (reloading_ ? 2 : 1);
+    controller.until = std::chrono::steady_clock::now() + kReloadTime;
+    reload();
+    // It may be done already.
+    return controller.answer;
+  }
   const bool ofClient = verb == "revoke" || verb == "restore";
   if ((verb != "deactivate" && verb != "activate" && !ofClient) || words.size() < 2 ||
       words.size() > (ofClient ? 3U : 2U))
@@ -137,8 +138,9 @@ std::string Supervisor::command(const std::vector<std::string>& words, bool& cha
   const Partition* const partition = find(words[1]);
   if (partition == nullptr) return "1\nno partition " + words[1] + "\n";
   const std::string client = words.size() == 3 ? words[2] : "";
-  changed = true;
   change(verb, standings_[partition->serial], client);
+  publish();
+  controller.awaited = sequence_;
   log_.info("partition " + partition->serial + ": " + verb + (client.empty() ? "" : " for client " + client));
   return saveStandings() ? "0\n" : "1\nit is in force, but the state file is not written: a restart undoes it\n";
 }
@@ -165,10 +167,7 @@ void Supervisor::change(const std::string& verb, Standing& standing, const std::
 
 void Supervisor::publish() {
   ++sequence_;
-  for (auto& [id, worker] : workers_) {
-    if (!sendMessage(worker.process.socket.get(), MessageKind::Update, StandingsUpdate{sequence_, standings_}))
-      log_.error("worker " + std::to_string(worker.process.pid) + " does not take in how the partitions are");
-  }
+  for (auto& [id, worker] : workers_) tell(worker);
 }
 
 std::string Supervisor::listPartitions() const {

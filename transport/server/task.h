@@ -15,14 +15,12 @@ class Connection;
 
 /// Owned by whoever has to go on with it. Its memory is kept and used again.
 struct Task {
-  static constexpr std::size_t kKept = 64UL << 10;
-
   explicit Task(const Limits& limits) : arena(arenaBound(limits)) {}
 
   std::shared_ptr<Connection> connection;
   FrameHeader header;
   cryptoki::Fn fn{};
-  base::SecureBytes payload;
+  Buffer payload;
   Arena arena;
   Outputs initOutputs;
   Outputs outputs;
@@ -34,8 +32,7 @@ struct Task {
   std::atomic<bool> cancelled{false};
 
   void clear() {
-    base::wipeAndClear(payload);
-    if (payload.capacity() > kKept) base::SecureBytes().swap(payload);
+    payload.clear();
     arena.reset();
     connection.reset();
     charged = 0;

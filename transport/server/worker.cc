@@ -56,7 +56,7 @@ int Worker::finish() {
     }
     std::this_thread::sleep_for(kFinishLook);
   }
-  base::Lock lock(mutex_);
+  base::Lock lock(opening_);
   if (module_ != nullptr) module_->finalize();
   return 0;
 }
@@ -90,9 +90,9 @@ bool Worker::obey(Message& message) {
       apply(message.as<StandingsUpdate>());
       return true;
     case MessageKind::Drop: {
-      const auto id = message.as<std::uint64_t>();
+      const auto dropped = message.as<DroppedConnection>();
       for (const auto& connection : connections()) {
-        if (connection->id() == id) connection->drop({Farewell::Limit, "too many unfinished handshakes"});
+        if (connection->id() == dropped.id) connection->drop({Farewell::Limit, dropped.why});
       }
       return true;
     }
@@ -133,11 +133,14 @@ bool Worker::setUp(Message& message) {
   return true;
 }
 
-// After a reload: who may no longer use its partition goes.
+// After a reload: who may no longer use its partition goes, and what stays is as it is told now.
 void Worker::restrict() {
   std::vector<std::shared_ptr<Connection>> out;
   {
     base::Lock lock(mutex_);
+    for (const Partition& partition : setup_.partitions) {
+      if (ServedToken* const token = known(partition.serial); token != nullptr) token->use(partition);
+    }
     for (const auto& [id, connection] : connections_) {
       const ServedToken* const token = connection->token();
       if (token == nullptr || !owner_) continue;
@@ -212,29 +215,42 @@ void Worker::apply(const StandingsUpdate& update) {
   for (const auto& [connection, change] : news) connection->tell(change);
 }
 
-ServedToken* Worker::open(const Partition& partition, std::string& why) {
-  if (const auto known = tokens_.find(partition.serial); known != tokens_.end()) return known->second.get();
+ServedToken* Worker::known(const std::string& serial) const {
+  const auto found = tokens_.find(serial);
+  return found == tokens_.end() ? nullptr : found->second.get();
+}
+
+// One at a time; the module may take its time over it.
+ServedToken* Worker::open(const Partition& partition, const ServedModule& served, std::string& why) {
+  const Activity counted(*this);
+  base::Lock opening(opening_);
+  {
+    base::Lock lock(mutex_);
+    if (ServedToken* const token = known(partition.serial); token != nullptr) return token;
+  }
+  openingSince_.store(monotonicNow());
   if (module_ == nullptr) {
-    const ServedModule& served = setup_.modules.at(partition.module);
-    auto opened = modules_.open({served.path, served.reserved});
-    if (!opened) {
+    if (auto opened = modules_.open({served.path, served.reserved})) {
+      module_ = std::move(*opened);
+    } else {
       why = opened.error();
-      return nullptr;
     }
-    module_ = std::move(*opened);
   }
-  const auto tokens = module_->tokens();
-  if (!tokens) {
-    why = "the module does not tell its slots";
-    return nullptr;
+  std::unique_ptr<ServedToken> made;
+  if (module_ != nullptr) {
+    if (const auto tokens = module_->tokens()) {
+      const auto token = std::find_if(tokens->begin(), tokens->end(), [&](const cryptoki::TokenInSlot& each) {
+        return each.serial == partition.serial;
+      });
+      if (token != tokens->end()) made = std::make_unique<ServedToken>(module_, token->slot, partition, sessions_);
+      if (made == nullptr) why = "partition " + partition.serial + " is not there any more";
+    } else {
+      why = "the module does not tell its slots";
+    }
   }
-  const auto token = std::find_if(tokens->begin(), tokens->end(),
-                                  [&](const cryptoki::TokenInSlot& each) { return each.serial == partition.serial; });
-  if (token == tokens->end()) {
-    why = "partition " + partition.serial + " is not there any more";
-    return nullptr;
-  }
-  auto made = std::make_unique<ServedToken>(module_, token->slot, partition, sessions_);
+  openingSince_.store(0);
+  if (made == nullptr) return nullptr;
+  base::Lock lock(mutex_);
   std::uint64_t deactivations = 0;
   const PartitionState state = stateOf(standings_, partition.serial, *owner_, deactivations);
   made->apply(state, deactivations);
@@ -243,8 +259,9 @@ ServedToken* Worker::open(const Partition& partition, std::string& why) {
 
 Worker::Admission Worker::admit(const ClientIdentity& client, const std::string& serial) {
   Admission admission;
-  base::Lock lock(mutex_);
+  std::optional<std::pair<Partition, ServedModule>> wanted;
   if (!serial.empty()) {
+    base::Lock lock(mutex_);
     const auto partition = std::find_if(setup_.partitions.begin(), setup_.partitions.end(),
                                         [&](const Partition& each) { return each.serial == serial; });
     if (partition == setup_.partitions.end()) {
@@ -261,14 +278,19 @@ Worker::Admission Worker::admit(const ClientIdentity& client, const std::string&
       admission.refused = Goodbye{Farewell::NotAllowed, "the application id belongs to another client"};
       return admission;
     }
+    admission.token = known(serial);
+    if (admission.token == nullptr) wanted.emplace(*partition, setup_.modules.at(partition->module));
+  }
+  if (wanted) {
     std::string why;
-    admission.token = open(*partition, why);
+    admission.token = open(wanted->first, wanted->second, why);
     if (admission.token == nullptr) {
       log_.error(why);
       admission.refused = Goodbye{Farewell::NoPartition, "partition " + serial + " cannot be served now"};
       return admission;
     }
   }
+  base::Lock lock(mutex_);
   admission.greeting.instance = setup_.instance;
   admission.greeting.partitions = partitionsFor(client, setup_.clients, setup_.partitions, standings_);
   admission.greeting.limits = setup_.limits.frame;
@@ -349,15 +371,23 @@ void Worker::pulse() {
   }
 }
 
+// Nothing but the end of the process ends what a module does.
+void Worker::endOver(const std::string& what) {
+  log_.error(what + ": the worker ends");
+  kill(getpid(), SIGKILL);
+}
+
 void Worker::beat() {
   const ServerLimits bounds = limits();
   const std::int64_t present = monotonicNow();
+  const std::int64_t opening = openingSince_.load();
+  if (opening != 0 && present - opening > std::chrono::nanoseconds(bounds.call).count())
+    endOver("the module has not shown its tokens for " + std::to_string((present - opening) / 1'000'000) + " ms");
   WorkerCounts counts{sessions_.count(), 0, calls_.load()};
   for (const auto& connection : connections()) {
     if (const auto late = connection->overdue(present, bounds)) {
-      log_.error(std::string(cryptoki::function(late->fn).name) + " has not come back for " +
-                 std::to_string(late->milliseconds) + " ms: the worker ends");
-      kill(getpid(), SIGKILL);
+      endOver(std::string(cryptoki::function(late->fn).name) + " has not come back for " +
+              std::to_string(late->milliseconds) + " ms");
     }
     counts.inFlight += connection->inFlight();
     connection->heartbeat();

@@ -70,9 +70,12 @@ class Worker {
   void restrict();
   void pulse();
   void beat();
+  void endOver(const std::string& what);
   [[gnu::cold]] void wakePulse() P11HA_EXCLUDES(pulseMutex_);
   int finish();
-  ServedToken* open(const Partition& partition, std::string& why) P11HA_REQUIRES(mutex_);
+  ServedToken* known(const std::string& serial) const P11HA_REQUIRES(mutex_);
+  ServedToken* open(const Partition& partition, const ServedModule& served, std::string& why)
+      P11HA_EXCLUDES(mutex_, opening_);
   std::vector<std::shared_ptr<Connection>> connections() const P11HA_EXCLUDES(mutex_);
   static PartitionState stateOf(const Standings& standings, const std::string& serial, const ClientIdentity& client,
                                 std::uint64_t& deactivations);
@@ -88,11 +91,14 @@ class Worker {
   WorkerSetup setup_ P11HA_GUARDED_BY(mutex_);
   std::shared_ptr<SSL_CTX> context_ P11HA_GUARDED_BY(mutex_);
   Standings standings_ P11HA_GUARDED_BY(mutex_);
-  std::shared_ptr<cryptoki::LocalModule> module_ P11HA_GUARDED_BY(mutex_);
   std::map<std::string, std::unique_ptr<ServedToken>> tokens_ P11HA_GUARDED_BY(mutex_);
   std::map<std::uint64_t, std::shared_ptr<Connection>> connections_ P11HA_GUARDED_BY(mutex_);
   /// Whose application this is: the first whose certificate may use a partition.
   std::optional<ClientIdentity> owner_ P11HA_GUARDED_BY(mutex_);
+
+  base::Mutex opening_;  // before mutex_; held across the module's calls
+  std::shared_ptr<cryptoki::LocalModule> module_ P11HA_GUARDED_BY(opening_);
+  std::atomic<std::int64_t> openingSince_{0};  // of monotonicNow(); 0: nobody is at it
 
   base::Mutex tasksMutex_;
   std::vector<TaskPtr> tasks_ P11HA_GUARDED_BY(tasksMutex_);

@@ -7,6 +7,7 @@
 #include <sys/wait.h>
 
 #include <cerrno>
+#include <cstring>
 #include <system_error>
 
 namespace p11ha::transport {
@@ -89,6 +90,12 @@ base::Result<WorkerProcess, std::string> WorkerProcess::start() {
   if (pid < 0) return base::Failure{"no process for a worker: " + systemError()};
   if (pid == 0) becomeWorker(ends->second.get());
   return WorkerProcess{pid, std::move(ends->first)};
+}
+
+std::string describeEnd(int status) {
+  if (WIFSIGNALED(status))
+    return "killed by signal " + std::to_string(WTERMSIG(status)) + " (" + strsignal(WTERMSIG(status)) + ")";
+  return "ended with status " + std::to_string(WEXITSTATUS(status));
 }
 
 }  // namespace p11ha::transport

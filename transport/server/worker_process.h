@@ -35,4 +35,7 @@ struct WorkerProcess {
   static base::Result<WorkerProcess, std::string> start();
 };
 
+/// How a child ended, for people: of what waitpid() says.
+std::string describeEnd(int status);
+
 }  // namespace p11ha::transport

@@ -20,12 +20,12 @@ std::span<std::uint8_t> FrameReader::room() {
     begin_ = 0;
     end_ = left;
     if (bytes_.size() > kKept && left + kLeastRoom <= kKept) {
-      base::SecureBytes smaller(kKept);
-      std::copy_n(bytes_.data(), left, smaller.data());
-      bytes_.swap(smaller);
+      Buffer smaller;
+      std::memcpy(smaller.extend(kKept), bytes_.data(), left);
+      bytes_ = std::move(smaller);
     }
   }
-  if (bytes_.size() - end_ < kLeastRoom) bytes_.resize(std::max(bytes_.size() * 2, end_ + 2 * kLeastRoom));
+  if (bytes_.size() - end_ < kLeastRoom) bytes_.extend(std::max(bytes_.size(), 2 * kLeastRoom));
   return {bytes_.data() + end_, bytes_.size() - end_};
 }
 

@@ -99,7 +99,7 @@ class FrameReader {
 
  private:
   std::size_t limit_;
-  base::SecureBytes bytes_;  // what has come and was not cut yet is [begin_, end_)
+  Buffer bytes_;  // what has come and was not cut yet is [begin_, end_)
   std::size_t begin_ = 0;
   std::size_t end_ = 0;
 };

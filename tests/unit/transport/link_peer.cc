@@ -94,7 +94,9 @@ std::optional<LinkPeer::Received> LinkPeer::next() {
     ++reads_;
     channel_->feed({received_.data(), static_cast<std::size_t>(count)});
   }
-  return Received{frame.header, base::SecureBytes(frame.payload.begin(), frame.payload.end())};
+  Received received{frame.header, {}};
+  received.payload.putBytes(frame.payload.data(), frame.payload.size());
+  return received;
 }
 
 LinkPeer::Received LinkPeer::request() {
@@ -105,8 +107,9 @@ LinkPeer::Received LinkPeer::request() {
 }
 
 void LinkPeer::answer(const Received& request, CK_RV rv, const Fill& fill, CK_RV initRv) {
-  base::SecureBytes payload = request.payload;
-  Reader from(payload);
+  Buffer payload;
+  payload.putBytes(request.payload.data(), request.payload.size());
+  Reader from(payload.bytes());
   Arena arena(arenaBound(limits_));
   Outputs initOutputs;
   Outputs outputs;

@@ -34,7 +34,7 @@ class LinkPeer {
   /// A frame that came.
   struct Received {
     transport::FrameHeader header;
-    base::SecureBytes payload;
+    transport::Buffer payload;
     bool is(transport::Control control) const { return header.opcode == static_cast<std::uint16_t>(control); }
   };
   /// The next one; the link's end where it is empty.
