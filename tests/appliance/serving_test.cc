@@ -283,6 +283,7 @@ TEST_F(SlowModuleTest, ASessionIsClosedWhenItsCallHasComeBack) {
   rule("hang any C_GenerateRandom times 1");
   CK_BYTE bytes[8];
   const std::uint32_t hung = alice->send(makeCall<Fn::GenerateRandom>(session, bytes, CK_ULONG{8}));
+  ASSERT_TRUE(await([&] { return waiting() != "0\n" && !waiting().empty(); }, "the call"));
   const std::uint32_t closing = alice->send(makeCall<Fn::CloseSession>(session));
   EXPECT_EQ(random(*alice, other), CKR_OK);
   rule("heal any");
