@@ -54,7 +54,7 @@ Connection::Connection(Worker& worker, HandedConnection handed, Descriptor socke
       socket_(std::move(socket)),
       bounds_(bounds),
       channel_(TlsChannel::server(context)),
-      outbox_(socket_.get(), channel_, channelMutex_),
+      outbox_(socket_.get(), channel_, channelMutex_, [this] { endsOver("it takes no answers"); }),
       cipher_(kReceive) {}
 
 Connection::~Connection() = default;
@@ -223,12 +223,16 @@ void Connection::linger() {
   }
 }
 
+// The first reason is the one that counts.
+bool Connection::endsOver(const std::string& why) {
+  base::Lock lock(mutex_);
+  if (ended_ || !why_.empty()) return false;
+  why_ = why;
+  return true;
+}
+
 void Connection::drop(const Goodbye& goodbye) {
-  {
-    base::Lock lock(mutex_);
-    if (ended_ || !why_.empty()) return;
-    why_ = goodbye.text;
-  }
+  if (!endsOver(goodbye.text)) return;
   if (greeted()) static_cast<void>(outbox_.postUnlessFull([&](Buffer& to) { putGoodbye(to, goodbye); }));
   ::shutdown(socket_.get(), SHUT_RDWR);
 }
@@ -243,15 +247,9 @@ void Connection::tell(const StateChange& change) {
   flushElsewhere();
 }
 
-void Connection::flush() {
-  if (outbox_.flush()) return;
-  base::Lock lock(mutex_);
-  if (why_.empty()) why_ = "it takes no answers";
-}
-
 // For who must not wait for a client.
 void Connection::flushElsewhere() {
-  const bool begun = worker_.crew().slow([self = shared_from_this()] { self->flush(); });
+  const bool begun = worker_.crew().slow([self = shared_from_this()] { self->outbox_.flush(); });
   if (!begun) drop({Farewell::Limit, "no thread to send it what it has to know"});
 }
 
@@ -345,10 +343,7 @@ void Connection::waitForRoom() {
 }
 
 bool Connection::protocolError(const std::string& why) {
-  {
-    base::Lock lock(mutex_);
-    if (why_.empty()) why_ = why;
-  }
+  endsOver(why);
   sayGoodbye({Farewell::Protocol, why});
   return false;
 }
@@ -436,7 +431,7 @@ void Connection::hand(TaskPtr task, bool slow) {
     const std::shared_ptr<Connection> connection = own->connection;
     connection->run(*own);
     connection->finish(std::move(own));
-    connection->flush();
+    connection->outbox_.flush();
   };
   const bool begun = slow ? worker_.crew().slow(job) : worker_.crew().heavy(job);
   if (begun) return;
@@ -465,7 +460,7 @@ Connection::Turn Connection::runReady() {
     const std::int64_t present = monotonicNow();
     if (oldest == 0) oldest = present;
     if (relieved || !more || present - oldest > kTogether) {
-      flush();
+      outbox_.flush();
       oldest = 0;
     }
     // From here on, nothing of the reader's is ours.
@@ -494,7 +489,7 @@ bool Connection::charge(Task& task, std::size_t room) {
         return true;
       }
     }
-    flush();
+    outbox_.flush();
     base::Lock lock(mutex_);
     room_.waitUntil(mutex_, now() + kLook);
   }

@@ -62,7 +62,7 @@ class Connection : public std::enable_shared_from_this<Connection> {
   bool feedUntil(base::Monotonic until);
   bool decrypt();
   void refuse(const std::string& why);
-  void flush();
+  bool endsOver(const std::string& why) P11HA_EXCLUDES(mutex_);
   void flushElsewhere();
   void sayGoodbye(const Goodbye& goodbye);
   void linger();

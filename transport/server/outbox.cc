@@ -16,6 +16,7 @@ bool Outbox::sendOut(const Buffer& bytes) {
   for (std::size_t sent = 0; sent < bytes.size();) {
     const ssize_t n = ::send(socket_, bytes.data() + sent, bytes.size() - sent, MSG_NOSIGNAL);
     if (n < 0 && errno == EINTR) continue;
+    if (n < 0 && errno == EAGAIN) stuck_();
     if (n <= 0) return false;
     sent += static_cast<std::size_t>(n);
   }

@@ -4,6 +4,7 @@
 #include <sys/socket.h>
 
 #include <atomic>
+#include <functional>
 
 #include "base/mutex.h"
 #include "transport/tls/channel.h"
@@ -14,9 +15,10 @@ namespace p11ha::transport {
 /// meanwhile.
 class Outbox {
  public:
-  /// `channel` is used under `channelMutex`.
-  Outbox(int socket, TlsChannel& channel, base::Mutex& channelMutex)
-      : socket_(socket), channel_(channel), channelMutex_(channelMutex) {}
+  /// `channel` is used under `channelMutex`. `stuck` is called where the client takes nothing in the time that the
+  /// socket gives it; then the connection ends.
+  Outbox(int socket, TlsChannel& channel, base::Mutex& channelMutex, std::function<void()> stuck)
+      : socket_(socket), channel_(channel), channelMutex_(channelMutex), stuck_(std::move(stuck)) {}
 
   /// `fill(Buffer&)` appends frames; what it throws passes. Nothing is sent yet.
   template <class Fill>
@@ -71,6 +73,7 @@ class Outbox {
   const int socket_;
   TlsChannel& channel_;
   base::Mutex& channelMutex_;
+  const std::function<void()> stuck_;
   mutable base::Mutex mutex_;
   Buffer ready_ P11HA_GUARDED_BY(mutex_);
   bool sending_ P11HA_GUARDED_BY(mutex_) = false;
