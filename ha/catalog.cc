@@ -1,9 +1,10 @@
 #include "ha/catalog.h"
 
-#include <map>
+#include <algorithm>
 
 #include "cryptoki/attribute_reader.h"
 #include "ha/matching.h"
+#include "ha/public_part.h"
 
 namespace p11ha::ha {
 
@@ -34,44 +35,48 @@ Outcome Catalog::takeStock(GroupMember& member, std::uint32_t epoch) {
   return {};
 }
 
+// Those that are new, beside those that are known there already.
 Outcome Catalog::read(GroupMember& member, std::uint32_t epoch, std::vector<InventoryEntry>& entries) {
-  std::vector<Identity> publicKeys;
-  for (const ObjectPtr& object : group_.objects.all()) {
-    Identity identity = object->identity();
-    if (identity.objectClass == CKO_PUBLIC_KEY && object->at(member.index, epoch) != CK_INVALID_HANDLE) {
-      publicKeys.push_back(std::move(identity));
-    }
-  }
   ControlSession::Use control(member.control);
   if (const Outcome opened = control.open(*member.token, epoch); opened.rv != CKR_OK) return opened;
   const auto wanted = [&](CK_OBJECT_HANDLE handle) {
     return group_.objects.findAt(member.index, handle) == nullptr && !group_.objects.hidden(member.index, handle);
   };
-  return readInventory(*member.token, control.handle(), wanted, publicKeys, entries);
+  if (const Outcome read = readInventory(*member.token, control.handle(), wanted, entries); read.rv != CKR_OK)
+    return read;
+  findPublicParts(member, epoch, control.handle(), entries);
+  return {};
+}
+
+void Catalog::findPublicParts(GroupMember& member, std::uint32_t epoch, CK_SESSION_HANDLE session,
+                              std::vector<InventoryEntry>& entries) {
+  const auto lacksMaterial = [](const InventoryEntry& entry) {
+    return entry.identity.objectClass == CKO_PRIVATE_KEY && entry.identity.material.empty();
+  };
+  if (std::none_of(entries.begin(), entries.end(), lacksMaterial)) return;
+  std::vector<Identity> identities;
+  for (const InventoryEntry& entry : entries) identities.push_back(entry.identity);
+  for (const ObjectPtr& object : group_.objects.all()) {
+    if (object->at(member.index, epoch) != CK_INVALID_HANDLE) identities.push_back(object->identity());
+  }
+  const std::vector<Undecided> undecided = lendMaterial(identities);
+  for (std::size_t i = 0; i < entries.size(); ++i) entries[i].identity = identities[i];
+  for (const Undecided& each : undecided) {
+    if (each.key >= entries.size()) continue;
+    InventoryEntry& entry = entries[each.key];
+    for (const std::size_t publicKey : each.publicKeys) {
+      Identity assumed = entry.identity;
+      assumed.material = identities[publicKey].material;
+      const Proof proof = provePrivate(assumed, {member, session, entry.handle});
+      if (proof == Proof::Same) entry.identity = std::move(assumed);
+      if (proof != Proof::Different) break;
+    }
+  }
 }
 
 void Catalog::install(GroupMember& member, std::uint32_t epoch, const std::vector<InventoryEntry>& entries) {
   for (const ObjectPtr& secret : bindAll(member, epoch, entries)) prove(secret, member, epoch);
 }
-
-namespace {
-
-// A private key made by our own call has no material before somebody asks: it is that of the public key with its
-// CKA_ID.
-void completeMaterial(std::vector<Identity>& identities) {
-  std::map<std::pair<CK_ULONG, std::vector<std::uint8_t>>, std::vector<std::uint8_t>> publicKeys;
-  for (const Identity& identity : identities) {
-    if (identity.objectClass == CKO_PUBLIC_KEY)
-      publicKeys.emplace(std::pair(identity.type, identity.id), identity.material);
-  }
-  for (Identity& identity : identities) {
-    if (identity.objectClass != CKO_PRIVATE_KEY || !identity.material.empty()) continue;
-    const auto found = publicKeys.find({identity.type, identity.id});
-    if (found != publicKeys.end()) identity.material = found->second;
-  }
-}
-
-}  // namespace
 
 std::vector<ObjectPtr> Catalog::bindAll(GroupMember& member, std::uint32_t epoch,
                                         const std::vector<InventoryEntry>& entries) {
@@ -92,12 +97,17 @@ std::vector<ObjectPtr> Catalog::bindAll(GroupMember& member, std::uint32_t epoch
     candidates.push_back(object);
     known.push_back(object->identity());
   }
-  completeMaterial(known);
+  // A private key that a call of ours has made has no material before somebody asks.
+  lendMaterial(known);
   const Matches matches = match(fresh, known);
   for (std::size_t i = 0; i < fresh.size(); ++i) {
     const Identity& identity = fresh[i].identity;
     if (const auto index = matches.known[i]) {
-      candidates[*index]->setIdentity(known[*index]);
+      if (identity.objectClass == CKO_PRIVATE_KEY) {
+        // What one of the two is made of, the other is, too, if they are the same.
+        if (!known[*index].material.empty()) candidates[*index]->lend(known[*index].material);
+        if (!identity.material.empty()) candidates[*index]->lend(identity.material);
+      }
       const Holding holding = identity.isKey() ? Holding::Claimed : Holding::Held;
       group_.objects.bind(candidates[*index], member.index, epoch, fresh[i].handle, holding);
       if (identity.objectClass == CKO_SECRET_KEY) claimedSecrets.push_back(candidates[*index]);
@@ -106,6 +116,9 @@ std::vector<ObjectPtr> Catalog::bindAll(GroupMember& member, std::uint32_t epoch
     if (matches.ambiguous[i]) group_.log(halog::AmbiguousObject{describe(identity), member.serial});
     group_.objects.bind(group_.objects.create(CK_INVALID_HANDLE, identity), member.index, epoch, fresh[i].handle,
                         Holding::Held);
+  }
+  for (std::size_t i = 0; i < candidates.size(); ++i) {
+    if (matches.knownAmbiguous[i]) candidates[i]->markAmbiguous(member.index, epoch);
   }
   return claimedSecrets;
 }
@@ -140,24 +153,48 @@ CK_OBJECT_HANDLE Catalog::handleOn(const ObjectPtr& object, GroupMember& member,
       return object->holding(member.index, epoch) == Holding::Claimed ? prove(object, member, epoch)
                                                                       : object->at(member.index, epoch);
     case Holding::Absent:
+    case Holding::Ambiguous:
       break;
   }
   return CK_INVALID_HANDLE;
+}
+
+// For each use it may want the PIN again (CKA_ALWAYS_AUTHENTICATE).
+Proof Catalog::provePrivate(const Identity& identity, const KeyOn& key) {
+  static constexpr CK_ATTRIBUTE_TYPE kAuthenticate[] = {CKA_ALWAYS_AUTHENTICATE};
+  Template wants;
+  cryptoki::readAttributes(*key.member.token, key.session, key.key, kAuthenticate, wants);
+  const auto credentials = group_.login.credentials();
+  const bool authenticate =
+      wants.boolean(CKA_ALWAYS_AUTHENTICATE).value_or(false) && credentials && credentials->userType == CKU_USER;
+  return provePrivateKey(identity, key, authenticate ? &*credentials : nullptr);
+}
+
+// Whether its lent material is its own, a member that certainly holds it shows.
+Proof Catalog::settle(const ObjectPtr& object, MemberMask among) {
+  const Identity identity = object->identity();
+  if (!identity.lent) return identity.material.empty() ? Proof::Impossible : Proof::Same;
+  for (GroupMember& member : group_.each(group_.callable() & object->usable() & among)) {
+    const std::uint32_t epoch = member.epoch.load(std::memory_order_acquire);
+    if (object->holding(member.index, epoch) != Holding::Held) continue;
+    ControlSession::Use control(member.control);
+    if (control.open(*member.token, epoch).rv != CKR_OK) continue;
+    const Proof proof = provePrivate(identity, {member, control.handle(), object->at(member.index, epoch)});
+    if (proof == Proof::Unreachable) continue;
+    object->settle(identity.material, proof == Proof::Same);
+    return proof;
+  }
+  return Proof::Unreachable;
 }
 
 Proof Catalog::proveOn(const ObjectPtr& object, GroupMember& member, std::uint32_t epoch) {
   const Identity identity = object->identity();
   const CK_OBJECT_HANDLE claimed = object->at(member.index, epoch);
   if (identity.objectClass == CKO_PRIVATE_KEY) {
+    if (const Proof own = settle(object, ~bit(member.index)); own != Proof::Same) return own;
     ControlSession::Use control(member.control);
     if (control.open(*member.token, epoch).rv != CKR_OK) return Proof::Unreachable;
-    static constexpr CK_ATTRIBUTE_TYPE kAuthenticate[] = {CKA_ALWAYS_AUTHENTICATE};
-    Template wants;
-    cryptoki::readAttributes(*member.token, control.handle(), claimed, kAuthenticate, wants);
-    const auto credentials = group_.login.credentials();
-    const bool authenticate =
-        wants.boolean(CKA_ALWAYS_AUTHENTICATE).value_or(false) && credentials && credentials->userType == CKU_USER;
-    return provePrivateKey(identity, {member, control.handle(), claimed}, authenticate ? &*credentials : nullptr);
+    return provePrivate(object->identity(), {member, control.handle(), claimed});
   }
   if (const auto witness = object->witness()) {
     ControlSession::Use control(member.control);
@@ -197,7 +234,7 @@ CK_OBJECT_HANDLE Catalog::prove(const ObjectPtr& object, GroupMember& member, st
       return claimed;
     case Proof::Different:
     case Proof::Impossible:
-      object->markAbsent(member.index, epoch);
+      object->markAmbiguous(member.index, epoch);
       group_.log(halog::AmbiguousObject{describe(object->identity()), member.serial});
       break;
     case Proof::Unreachable:
@@ -207,6 +244,7 @@ CK_OBJECT_HANDLE Catalog::prove(const ObjectPtr& object, GroupMember& member, st
 }
 
 void Catalog::beforeHandingOut(const ObjectPtr& object) {
+  if (object->isLent()) settle(object, ~MemberMask{0});
   if (!object->wantsWitness()) return;
   for (GroupMember& member : group_.each(group_.callable() & object->usable())) {
     const std::uint32_t epoch = member.epoch.load(std::memory_order_acquire);

@@ -45,12 +45,16 @@ class Catalog {
 
  private:
   cryptoki::Outcome read(GroupMember& member, std::uint32_t epoch, std::vector<InventoryEntry>& entries);
+  void findPublicParts(GroupMember& member, std::uint32_t epoch, CK_SESSION_HANDLE session,
+                       std::vector<InventoryEntry>& entries);
   void install(GroupMember& member, std::uint32_t epoch, const std::vector<InventoryEntry>& entries)
       P11HA_EXCLUDES(installing_);
   std::vector<ObjectPtr> bindAll(GroupMember& member, std::uint32_t epoch, const std::vector<InventoryEntry>& entries)
       P11HA_EXCLUDES(installing_);
   static bool knows(GroupMember& member, std::uint32_t epoch, CK_OBJECT_HANDLE handle);
   CK_OBJECT_HANDLE prove(const ObjectPtr& object, GroupMember& member, std::uint32_t epoch);
+  Proof provePrivate(const Identity& identity, const KeyOn& key);
+  Proof settle(const ObjectPtr& object, MemberMask among);
   Proof proveOn(const ObjectPtr& object, GroupMember& member, std::uint32_t epoch);
 
   Group& group_;

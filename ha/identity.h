@@ -19,9 +19,12 @@ struct Identity {
   std::vector<std::uint8_t> label;
   std::vector<std::uint8_t> id;
   /// What the object is made of, in so far as it is public: all bytes of a public object, the modulus of an RSA private
-  /// key, the public key of the same CKA_ID for other private keys, the check value of a secret key. Empty: nothing
+  /// key, the public key of other private keys (ha/public_part.h), the check value of a secret key. Empty: nothing
   /// tells.
   std::vector<std::uint8_t> material;
+  /// Of a private key: its material is that of the public key beside it, and nobody has tried yet whether it is its
+  /// own.
+  bool lent = false;
 
   bool isKey() const { return objectClass == CKO_PRIVATE_KEY || objectClass == CKO_SECRET_KEY; }
   friend bool operator==(const Identity&, const Identity&) = default;
@@ -30,8 +33,7 @@ struct Identity {
 /// The attributes an Identity is read from, for an object of that class and type.
 std::vector<CK_ATTRIBUTE_TYPE> identityAttributes(CK_OBJECT_CLASS objectClass, CK_ULONG type);
 
-/// From what was read. For private keys other than RSA the material is left empty: it comes from the public key beside
-/// it.
+/// From what was read. For private keys other than RSA the material is left empty (ha/public_part.h).
 Identity identify(const cryptoki::Template& attributes);
 
 /// The attributes that the material was made of.

@@ -1,7 +1,5 @@
 #include "ha/inventory.h"
 
-#include <map>
-
 #include "cryptoki/attribute_reader.h"
 #include "cryptoki/return_codes.h"
 
@@ -64,30 +62,17 @@ Outcome readIdentity(Member& member, CK_SESSION_HANDLE session, CK_OBJECT_HANDLE
 }
 
 Outcome readInventory(Member& member, CK_SESSION_HANDLE session, const std::function<bool(CK_OBJECT_HANDLE)>& wanted,
-                      const std::vector<Identity>& knownPublicKeys, std::vector<InventoryEntry>& entries) {
+                      std::vector<InventoryEntry>& entries) {
   Template everything;
   std::vector<CK_OBJECT_HANDLE> handles;
   if (const Outcome listed = listObjects(member, session, everything, handles); listed.rv != CKR_OK) return listed;
-  std::map<std::pair<CK_ULONG, std::vector<std::uint8_t>>, std::vector<std::uint8_t>> publicKeys;
-  const auto note = [&](const Identity& identity) {
-    if (identity.objectClass == CKO_PUBLIC_KEY && !identity.material.empty()) {
-      publicKeys.emplace(std::pair(identity.type, identity.id), identity.material);
-    }
-  };
-  for (const Identity& known : knownPublicKeys) note(known);
   for (const CK_OBJECT_HANDLE handle : handles) {
     if (!wanted(handle)) continue;
     Identity identity;
     const Outcome read = readIdentity(member, session, handle, identity);
     if (objectUnreadable(read)) continue;
     if (read.rv != CKR_OK) return read;
-    note(identity);
     entries.push_back({handle, std::move(identity)});
-  }
-  for (InventoryEntry& entry : entries) {
-    if (entry.identity.objectClass != CKO_PRIVATE_KEY || !entry.identity.material.empty()) continue;
-    const auto found = publicKeys.find({entry.identity.type, entry.identity.id});
-    if (found != publicKeys.end()) entry.identity.material = found->second;
   }
   return {};
 }

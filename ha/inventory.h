@@ -23,11 +23,9 @@ cryptoki::Outcome listObjects(cryptoki::Member& member, CK_SESSION_HANDLE sessio
                               std::vector<CK_OBJECT_HANDLE>& handles);
 
 /// Reads the identities of the objects whose handles `wanted` asks for. An object that vanishes meanwhile is left out.
-/// The material of a private key other than RSA is that of the public key with the same CKA_ID; `knownPublicKeys` adds
-/// the public keys that are not read because they are known.
 cryptoki::Outcome readInventory(cryptoki::Member& member, CK_SESSION_HANDLE session,
                                 const std::function<bool(CK_OBJECT_HANDLE)>& wanted,
-                                const std::vector<Identity>& knownPublicKeys, std::vector<InventoryEntry>& entries);
+                                std::vector<InventoryEntry>& entries);
 
 /// Reads one object's identity; for a private key other than RSA without its material.
 cryptoki::Outcome readIdentity(cryptoki::Member& member, CK_SESSION_HANDLE session, CK_OBJECT_HANDLE object,

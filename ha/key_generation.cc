@@ -61,6 +61,20 @@ struct KeyGeneration::Making {
   }
 };
 
+namespace {
+
+// Of a pair, the private key is known by the public one.
+void knowByPublicHalf(const std::vector<ObjectPtr>& made) {
+  if (made.size() != 2 || made[0] == nullptr || made[1] == nullptr) return;
+  Identity identity = made[1]->identity();
+  if (!identity.material.empty() && !identity.lent) return;
+  identity.material = made[0]->identity().material;
+  identity.lent = false;
+  made[1]->setIdentity(std::move(identity));
+}
+
+}  // namespace
+
 CK_RV KeyGeneration::generate(Session& session, const Call& call) {
   Making making{call, {}, {}};
   std::vector<CK_OBJECT_HANDLE*> answers;
@@ -110,9 +124,14 @@ CK_RV KeyGeneration::directly(Session& session, Making& making) {
     dropTemporaries(session, making);
     return CKR_TEMPLATE_INCONSISTENT;
   }
+  std::vector<ObjectPtr> objects;
   for (std::size_t i = 0; i < making.parts.size(); ++i) {
-    const ObjectPtr object = keys_.note(session, *maker.member, maker.epoch, handles[i]);
-    *making.parts[i].answer = object->handle();
+    objects.push_back(keys_.note(session, *maker.member, maker.epoch, handles[i]));
+    *making.parts[i].answer = objects[i]->handle();
+  }
+  knowByPublicHalf(objects);
+  for (std::size_t i = 0; i < making.parts.size(); ++i) {
+    const ObjectPtr& object = objects[i];
     if (!group_.policy.synchronize) continue;
     const std::string why = keys_.obstacle(session, *maker.member, maker.temporary[i]);
     if (!why.empty()) {
@@ -232,12 +251,7 @@ CK_RV KeyGeneration::makeLasting(Session& session, Making& making) {
     objects[i] = keys_.note(session, *maker.member, maker.epoch, maker.made[i]);
     *part.answer = objects[i]->handle();
   }
-  // The private half is known by its public half.
-  if (objects.size() == 2 && objects[0] != nullptr && objects[1] != nullptr) {
-    Identity identity = objects[1]->identity();
-    if (identity.material.empty()) identity.material = objects[0]->identity().material;
-    objects[1]->setIdentity(std::move(identity));
-  }
+  knowByPublicHalf(objects);
   for (std::size_t i = 0; i < making.parts.size(); ++i) {
     if (objects[i] == nullptr) continue;
     for (const Holder& holder : making.holders) {

@@ -169,7 +169,11 @@ CK_RV KeyManagement::change(Session& session, const Call& call) {
   Identity identity;
   const CK_OBJECT_HANDLE there = object->at(first.index, request.answeredUnder);
   if (readIdentity(*first.token, session.members[first.index].handle, there, identity).rv == CKR_OK) {
-    if (identity.material.empty()) identity.material = object->identity().material;
+    if (identity.material.empty()) {
+      const Identity before = object->identity();
+      identity.material = before.material;
+      identity.lent = before.lent;
+    }
     object->setIdentity(std::move(identity));
   }
   for (GroupMember& member : group_.each(others(first) & object->usable())) {

@@ -19,11 +19,22 @@ using cryptoki::Template;
 
 namespace {
 
-// The outcome of one step: bytes, a refusal (try another way), or no answer at all.
+// What became of one step: bytes, a refusal of this key or mechanism (another way may do), or nothing that tells.
 struct Produced {
   std::optional<SecureBytes> bytes;
-  bool unreachable = false;
+  bool refused = false;
+  bool lost = false;  // the member: no use in asking it for more
 };
+
+// A member short of memory, or with a fault of its own, says nothing of the key.
+Produced failed(const Outcome& outcome) {
+  const auto what = cryptoki::classify(outcome.rv);
+  const bool refused = !isLoss(outcome) && outcome.rv != CKR_OPERATION_ACTIVE &&
+                       (what == cryptoki::RvClass::Application || what == cryptoki::RvClass::LookAgain ||
+                        what == cryptoki::RvClass::NotLoggedIn);
+  return {std::nullopt, refused, isLoss(outcome)};
+}
+Proof proofOf(const Produced& none) { return none.refused ? Proof::Impossible : Proof::Unreachable; }
 
 Outcome run(const KeyOn& on, const cryptoki::Call& call) { return on.member.token->execute(call); }
 
@@ -33,38 +44,59 @@ std::optional<std::array<CK_BYTE, 32>> randomBytes(const KeyOn& on) {
   return outcome.rv == CKR_OK ? std::optional(bytes) : std::nullopt;
 }
 
+// Begins an operation. One that a step before has left behind, because the member failed at it, is ended by `end`.
+template <class Begin, class End>
+Outcome begin(Begin&& begin, End&& end) {
+  const Outcome outcome = begin();
+  if (outcome.rv != CKR_OPERATION_ACTIVE) return outcome;
+  end();
+  return begin();
+}
+
 // An operation that is begun, fed once and ended by `finish`, whose output is what counts.
 template <Fn Init, Fn Whole>
 Produced oneShot(const KeyOn& on, CK_MECHANISM_TYPE type, std::span<CK_BYTE> input, const Credentials* credentials) {
   CK_MECHANISM mechanism{type, nullptr, 0};
-  Outcome outcome = run(on, makeCall<Init>(on.session, &mechanism, on.key));
-  if (outcome.rv != CKR_OK) return {std::nullopt, isLoss(outcome)};
+  SecureBytes output(4096);
+  CK_ULONG length = output.size();
+  const auto whole = [&] {
+    length = output.size();
+    return run(on, makeCall<Whole>(on.session, input.data(), input.size(), output.data(), &length));
+  };
+  Outcome outcome = begin([&] { return run(on, makeCall<Init>(on.session, &mechanism, on.key)); }, whole);
+  if (outcome.rv != CKR_OK) return failed(outcome);
   if (credentials != nullptr) {
     SecureBytes pin = credentials->pin;
     run(on, makeCall<Fn::Login>(on.session, CK_USER_TYPE{CKU_CONTEXT_SPECIFIC}, pin.data(), pin.size()));
   }
-  SecureBytes output(4096);
-  CK_ULONG length = output.size();
-  outcome = run(on, makeCall<Whole>(on.session, input.data(), input.size(), output.data(), &length));
-  if (outcome.rv != CKR_OK || length > output.size()) return {std::nullopt, isLoss(outcome)};
+  outcome = whole();
+  if (outcome.rv != CKR_OK || length > output.size()) {
+    // Whether it is still active nobody knows: then this ends it.
+    if (!isLoss(outcome)) whole();
+    return failed(outcome);
+  }
   output.resize(length);
-  return {std::move(output), false};
+  return {std::move(output)};
 }
 
 Produced digestOf(const KeyOn& on, CK_MECHANISM_TYPE type, std::span<CK_BYTE> salt) {
   CK_MECHANISM mechanism{type, nullptr, 0};
-  Outcome outcome = run(on, makeCall<Fn::DigestInit>(on.session, &mechanism));
-  if (outcome.rv != CKR_OK) return {std::nullopt, isLoss(outcome)};
-  outcome = run(on, makeCall<Fn::DigestUpdate>(on.session, salt.data(), salt.size()));
-  if (outcome.rv == CKR_OK) outcome = run(on, makeCall<Fn::DigestKey>(on.session, on.key));
   SecureBytes digest(64);
   CK_ULONG length = digest.size();
+  const auto end = [&] {
+    length = digest.size();
+    return run(on, makeCall<Fn::DigestFinal>(on.session, digest.data(), &length));
+  };
+  Outcome outcome = begin([&] { return run(on, makeCall<Fn::DigestInit>(on.session, &mechanism)); }, end);
+  if (outcome.rv != CKR_OK) return failed(outcome);
+  outcome = run(on, makeCall<Fn::DigestUpdate>(on.session, salt.data(), salt.size()));
+  if (outcome.rv == CKR_OK) outcome = run(on, makeCall<Fn::DigestKey>(on.session, on.key));
   // Also where a step failed: the session must be left without an operation.
-  const Outcome ended = run(on, makeCall<Fn::DigestFinal>(on.session, digest.data(), &length));
+  const Outcome ended = end();
   if (outcome.rv == CKR_OK) outcome = ended;
-  if (outcome.rv != CKR_OK || length > digest.size()) return {std::nullopt, isLoss(outcome)};
+  if (outcome.rv != CKR_OK || length > digest.size()) return failed(outcome);
   digest.resize(length);
-  return {std::move(digest), false};
+  return {std::move(digest)};
 }
 
 // One way to make a secret key show that it is another: what it makes of the same bytes.
@@ -89,9 +121,8 @@ constexpr std::array<Way, 6> kWays{{{digestOf, CKM_SHA256},
                                     {ciphertextOf, CKM_DES3_ECB}}};
 
 Proof compare(const Produced& a, const Produced& b) {
-  if (a.unreachable || b.unreachable) return Proof::Unreachable;
-  if (!a.bytes || !b.bytes) return Proof::Impossible;
-  return *a.bytes == *b.bytes ? Proof::Same : Proof::Different;
+  if (a.bytes && b.bytes) return *a.bytes == *b.bytes ? Proof::Same : Proof::Different;
+  return a.refused || b.refused ? Proof::Impossible : Proof::Unreachable;
 }
 
 // A public key of the given material, as a session object beside the candidate; destroyed with this.
@@ -107,7 +138,7 @@ class PublicKey {
     if (identity.type == CKK_RSA) wanted.addBool(CKA_ENCRYPT, true);
     wanted.append(materialAttributes(identity));
     const Outcome made = run(on_, makeCall<Fn::CreateObject>(on_.session, wanted.data(), wanted.count(), &handle_));
-    unreachable_ = made.rv != CKR_OK && isLoss(made);
+    if (made.rv != CKR_OK) failure_ = proofOf(failed(made));
   }
   ~PublicKey() {
     if (handle_ != CK_INVALID_HANDLE) run(on_, makeCall<Fn::DestroyObject>(on_.session, handle_));
@@ -116,12 +147,12 @@ class PublicKey {
   PublicKey& operator=(const PublicKey&) = delete;
 
   CK_OBJECT_HANDLE handle() const { return handle_; }
-  bool unreachable() const { return unreachable_; }
+  Proof failure() const { return failure_; }
 
  private:
   const KeyOn& on_;
   CK_OBJECT_HANDLE handle_ = CK_INVALID_HANDLE;
-  bool unreachable_ = false;
+  Proof failure_ = Proof::Impossible;
 };
 
 // A session object that ends with this.
@@ -171,7 +202,7 @@ Proof proveByAgreement(const Identity& identity, const KeyOn& candidate) {
   const auto parameters = material.find(CKA_EC_PARAMS);
   const auto ownPoint = material.find(CKA_EC_POINT);
   if (!parameters || !ownPoint || rawPoint(*ownPoint).empty()) return Proof::Impossible;
-  const auto failed = [](const Outcome& outcome) { return isLoss(outcome) ? Proof::Unreachable : Proof::Impossible; };
+  const auto failure = [](const Outcome& outcome) { return proofOf(failed(outcome)); };
 
   Template forPublic;
   forPublic.addBool(CKA_TOKEN, false);
@@ -186,11 +217,11 @@ Proof proveByAgreement(const Identity& identity, const KeyOn& candidate) {
   Outcome outcome = run(candidate, makeCall<Fn::GenerateKeyPair>(
                                        candidate.session, &generation, forPublic.data(), forPublic.count(),
                                        forPrivate.data(), forPrivate.count(), &peerPublic.handle, &peerPrivate.handle));
-  if (outcome.rv != CKR_OK) return failed(outcome);
+  if (outcome.rv != CKR_OK) return failure(outcome);
   static constexpr CK_ATTRIBUTE_TYPE kPoint[] = {CKA_EC_POINT};
   Template peer;
   outcome = cryptoki::readAttributes(*candidate.member.token, candidate.session, peerPublic.handle, kPoint, peer);
-  if (outcome.rv != CKR_OK) return failed(outcome);
+  if (outcome.rv != CKR_OK) return failure(outcome);
   const auto peerPoint = peer.find(CKA_EC_POINT);
   if (!peerPoint || rawPoint(*peerPoint).empty()) return Proof::Impossible;
 
@@ -198,7 +229,7 @@ Proof proveByAgreement(const Identity& identity, const KeyOn& candidate) {
   Temporary found(candidate);
   outcome = derive(candidate, peerPrivate.handle, rawPoint(*ownPoint), expected.handle);
   if (outcome.rv == CKR_OK) outcome = derive(candidate, candidate.key, rawPoint(*peerPoint), found.handle);
-  if (outcome.rv != CKR_OK) return failed(outcome);
+  if (outcome.rv != CKR_OK) return failure(outcome);
   return proveSecretKey({candidate.member, candidate.session, expected.handle},
                         {candidate.member, candidate.session, found.handle});
 }
@@ -206,13 +237,16 @@ Proof proveByAgreement(const Identity& identity, const KeyOn& candidate) {
 Proof verify(const KeyOn& on, CK_OBJECT_HANDLE publicKey, CK_MECHANISM_TYPE type, std::span<CK_BYTE> data,
              SecureBytes& signature) {
   CK_MECHANISM mechanism{type, nullptr, 0};
-  Outcome outcome = run(on, makeCall<Fn::VerifyInit>(on.session, &mechanism, publicKey));
-  if (outcome.rv == CKR_OK) {
-    outcome = run(on, makeCall<Fn::Verify>(on.session, data.data(), data.size(), signature.data(), signature.size()));
-    if (outcome.rv == CKR_OK) return Proof::Same;
-    if (outcome.rv == CKR_SIGNATURE_INVALID || outcome.rv == CKR_SIGNATURE_LEN_RANGE) return Proof::Different;
-  }
-  return isLoss(outcome) ? Proof::Unreachable : Proof::Impossible;
+  const auto whole = [&] {
+    return run(on, makeCall<Fn::Verify>(on.session, data.data(), data.size(), signature.data(), signature.size()));
+  };
+  Outcome outcome = begin([&] { return run(on, makeCall<Fn::VerifyInit>(on.session, &mechanism, publicKey)); }, whole);
+  if (outcome.rv != CKR_OK) return proofOf(failed(outcome));
+  outcome = whole();
+  if (outcome.rv == CKR_OK) return Proof::Same;
+  if (outcome.rv == CKR_SIGNATURE_INVALID || outcome.rv == CKR_SIGNATURE_LEN_RANGE) return Proof::Different;
+  if (!isLoss(outcome)) whole();
+  return proofOf(failed(outcome));
 }
 
 }  // namespace
@@ -220,17 +254,23 @@ Proof verify(const KeyOn& on, CK_OBJECT_HANDLE publicKey, CK_MECHANISM_TYPE type
 Proof proveSecretKey(const KeyOn& reference, const KeyOn& candidate) {
   auto salt = randomBytes(reference);
   if (!salt) return Proof::Unreachable;
+  Proof found = Proof::Impossible;
   for (const Way& way : kWays) {
-    const Proof proof = compare(way.go(reference, way.type, *salt), way.go(candidate, way.type, *salt));
-    if (proof != Proof::Impossible) return proof;
+    const Produced expected = way.go(reference, way.type, *salt);
+    // What the one refuses need not be asked of the other.
+    const Produced got = expected.bytes ? way.go(candidate, way.type, *salt) : Produced{};
+    const Proof proof = compare(expected, got);
+    if (proof == Proof::Same || proof == Proof::Different || expected.lost || got.lost) return proof;
+    // As long as a way may work another time, nothing is settled.
+    if (proof == Proof::Unreachable) found = proof;
   }
-  return Proof::Impossible;
+  return found;
 }
 
 Proof proveSecretKey(const Witness& reference, const KeyOn& candidate) {
   std::array<CK_BYTE, 32> salt = reference.salt;
   const Way& way = kWays[reference.way];
-  return compare({reference.answer, false}, way.go(candidate, way.type, salt));
+  return compare({reference.answer}, way.go(candidate, way.type, salt));
 }
 
 std::optional<Witness> bearWitness(const KeyOn& key) {
@@ -239,7 +279,7 @@ std::optional<Witness> bearWitness(const KeyOn& key) {
   for (std::array<CK_BYTE, 32> salt = witness.salt; witness.way < kWays.size(); ++witness.way) {
     const Way& way = kWays[witness.way];
     Produced answer = way.go(key, way.type, salt);
-    if (answer.unreachable) return std::nullopt;
+    if (!answer.bytes && !answer.refused) return std::nullopt;
     if (answer.bytes) {
       witness.answer = std::move(*answer.bytes);
       break;
@@ -253,23 +293,22 @@ Proof provePrivateKey(const Identity& identity, const KeyOn& candidate, const Cr
   auto challenge = randomBytes(candidate);
   if (!challenge) return Proof::Unreachable;
   const PublicKey expected(identity, candidate);
-  if (expected.handle() == CK_INVALID_HANDLE) return expected.unreachable() ? Proof::Unreachable : Proof::Impossible;
+  if (expected.handle() == CK_INVALID_HANDLE) return expected.failure();
 
   const CK_MECHANISM_TYPE signing = identity.type == CKK_RSA          ? CKM_RSA_PKCS
                                     : identity.type == CKK_EC_EDWARDS ? CKM_EDDSA
                                                                       : CKM_ECDSA;
   Produced signature = oneShot<Fn::SignInit, Fn::Sign>(candidate, signing, *challenge, credentials);
-  if (signature.unreachable) return Proof::Unreachable;
   if (signature.bytes) return verify(candidate, expected.handle(), signing, *challenge, *signature.bytes);
+  if (!signature.refused) return Proof::Unreachable;
   if (identity.type == CKK_EC) return proveByAgreement(identity, candidate);
   if (identity.type != CKK_RSA) return Proof::Impossible;
 
   const KeyOn encrypting{candidate.member, candidate.session, expected.handle()};
   Produced secret = oneShot<Fn::EncryptInit, Fn::Encrypt>(encrypting, CKM_RSA_PKCS, *challenge, nullptr);
-  if (!secret.bytes) return secret.unreachable ? Proof::Unreachable : Proof::Impossible;
+  if (!secret.bytes) return proofOf(secret);
   const Produced opened = oneShot<Fn::DecryptInit, Fn::Decrypt>(candidate, CKM_RSA_PKCS, *secret.bytes, credentials);
-  if (opened.unreachable) return Proof::Unreachable;
-  if (!opened.bytes) return Proof::Impossible;
+  if (!opened.bytes) return proofOf(opened);
   return std::equal(opened.bytes->begin(), opened.bytes->end(), challenge->begin(), challenge->end())
              ? Proof::Same
              : Proof::Different;

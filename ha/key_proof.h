@@ -12,7 +12,7 @@ enum class Proof : std::uint8_t {
   Same,
   Different,
   Impossible,   // neither key can be used in a way that shows it
-  Unreachable,  // a member did not answer
+  Unreachable,  // a member did not answer, or could not just now: another time
 };
 
 /// A key on a member, with a session to use it in that nobody else uses meanwhile.

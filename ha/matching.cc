@@ -1,5 +1,6 @@
 #include "ha/matching.h"
 
+#include <algorithm>
 #include <map>
 #include <tuple>
 
@@ -21,7 +22,8 @@ Key materialKey(const Identity& i) { return {i.objectClass, i.type, i.token, fal
 }  // namespace
 
 Matches match(const std::vector<InventoryEntry>& entries, const std::vector<Identity>& known) {
-  Matches result{std::vector<std::optional<std::size_t>>(entries.size()), std::vector<bool>(entries.size(), false)};
+  Matches result{std::vector<std::optional<std::size_t>>(entries.size()), std::vector<bool>(entries.size(), false),
+                 std::vector<bool>(known.size(), false)};
   std::vector<bool> taken(known.size(), false);
   const auto pair = [&](std::size_t entry, std::size_t index) {
     result.known[entry] = index;
@@ -36,10 +38,14 @@ Matches match(const std::vector<InventoryEntry>& entries, const std::vector<Iden
     const Identity& sample = known[bucket.known.front()];
     const bool several = bucket.entries.size() > 1 || bucket.known.size() > 1;
     if (several && sample.isKey()) {
-      // Several keys of one look: with material they are copies of one key, without it nothing tells which is which.
-      if (sample.material.empty() || bucket.entries.size() != bucket.known.size()) {
+      // Several keys of one look: with material of their own they are copies of one key, without it nothing tells which
+      // is which.
+      const bool lent =
+          std::any_of(bucket.entries.begin(), bucket.entries.end(), [&](auto i) { return entries[i].identity.lent; }) ||
+          std::any_of(bucket.known.begin(), bucket.known.end(), [&](auto i) { return known[i].lent; });
+      if (sample.material.empty() || lent || bucket.entries.size() != bucket.known.size()) {
         for (const std::size_t entry : bucket.entries) result.ambiguous[entry] = true;
-        for (const std::size_t index : bucket.known) taken[index] = true;
+        for (const std::size_t index : bucket.known) taken[index] = result.knownAmbiguous[index] = true;
         continue;
       }
     }
@@ -75,9 +81,21 @@ Matches match(const std::vector<InventoryEntry>& entries, const std::vector<Iden
     if (found != byName.end()) found->second.known.push_back(i);
   }
   for (const auto& [key, bucket] : byName) {
-    if (bucket.entries.size() != 1 || bucket.known.size() != 1) continue;
-    if (entries[bucket.entries.front()].identity.material.empty() || known[bucket.known.front()].material.empty()) {
+    const auto tells = [](const Identity& identity) { return !identity.material.empty(); };
+    const bool entriesTell =
+        std::all_of(bucket.entries.begin(), bucket.entries.end(), [&](auto i) { return tells(entries[i].identity); });
+    const bool knownTell =
+        std::all_of(bucket.known.begin(), bucket.known.end(), [&](auto i) { return tells(known[i]); });
+    if (bucket.known.empty() || (entriesTell && knownTell)) continue;
+    if (bucket.entries.size() == 1 && bucket.known.size() == 1) {
       pair(bucket.entries.front(), bucket.known.front());
+      continue;
+    }
+    for (const std::size_t entry : bucket.entries) {
+      if (!knownTell || !tells(entries[entry].identity)) result.ambiguous[entry] = true;
+    }
+    for (const std::size_t index : bucket.known) {
+      if (!entriesTell || !tells(known[index])) result.knownAmbiguous[index] = true;
     }
   }
   return result;

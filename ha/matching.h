@@ -9,10 +9,11 @@
 namespace p11ha::ha {
 
 /// For each entry, the index of the known identity it is, or nothing; `ambiguous` entries look like several, and so are
-/// left alone.
+/// left alone, as are the known ones that they look like.
 struct Matches {
   std::vector<std::optional<std::size_t>> known;
   std::vector<bool> ambiguous;
+  std::vector<bool> knownAmbiguous;
 };
 
 /// Equal identities belong together, pairwise where several public objects are equal to the byte. What is left over is

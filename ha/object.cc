@@ -10,6 +10,23 @@ Identity Object::identity() const {
 void Object::setIdentity(Identity identity) {
   base::Lock lock(mutex_);
   identity_ = std::move(identity);
+  lent_.store(identity_.lent, std::memory_order_release);
+}
+
+void Object::lend(const std::vector<std::uint8_t>& material) {
+  base::Lock lock(mutex_);
+  if (!identity_.material.empty()) return;
+  identity_.material = material;
+  identity_.lent = true;
+  lent_.store(true, std::memory_order_release);
+}
+
+void Object::settle(const std::vector<std::uint8_t>& material, bool own) {
+  base::Lock lock(mutex_);
+  if (!identity_.lent || identity_.material != material) return;
+  if (!own) identity_.material.clear();
+  identity_.lent = false;
+  lent_.store(false, std::memory_order_release);
 }
 
 void Object::setWitness(Witness witness) {
@@ -47,6 +64,11 @@ bool Object::bind(unsigned member, std::uint32_t epoch, CK_OBJECT_HANDLE handle,
 void Object::markAbsent(unsigned member, std::uint32_t epoch) {
   base::Lock lock(mutex_);
   set(member, epoch, CK_INVALID_HANDLE, Holding::Absent);
+}
+
+void Object::markAmbiguous(unsigned member, std::uint32_t epoch) {
+  base::Lock lock(mutex_);
+  set(member, epoch, CK_INVALID_HANDLE, Holding::Ambiguous);
 }
 
 bool Object::end() {

@@ -15,9 +15,10 @@ namespace p11ha::ha {
 
 /// What is known of an object on one member, under the member's present epoch.
 enum class Holding : std::uint8_t {
-  Unknown,  // not looked for yet
-  Absent,   // looked for, not there
-  Claimed,  // one that looks like it is there; whether it is the same key is not yet proved
+  Unknown,    // not looked for yet
+  Absent,     // looked for, not there
+  Claimed,    // one that looks like it is there; whether it is the same key is not yet proved
+  Ambiguous,  // one that looks like it is there, and was found to be another, or nothing can tell: left alone
   Held,
 };
 
@@ -30,6 +31,7 @@ class Object {
       : handle_(handle),
         owner_(owner),
         wantsWitness_(identity.objectClass == CKO_SECRET_KEY && identity.token),
+        lent_(identity.lent),
         identity_(std::move(identity)) {}
 
   CK_OBJECT_HANDLE handle() const { return handle_; }
@@ -37,6 +39,12 @@ class Object {
   bool isSessionObject() const { return owner_ != CK_INVALID_HANDLE; }
   Identity identity() const P11HA_EXCLUDES(mutex_);
   void setIdentity(Identity identity) P11HA_EXCLUDES(mutex_);
+  /// Material that may be its own: taken where it has none.
+  void lend(const std::vector<std::uint8_t>& material) P11HA_EXCLUDES(mutex_);
+  /// The material is lent (Identity::lent).
+  bool isLent() const { return lent_.load(std::memory_order_acquire); }
+  /// Whether it is its own: then it stays, else the object has none.
+  void settle(const std::vector<std::uint8_t>& material, bool own) P11HA_EXCLUDES(mutex_);
 
   /// Members on which it may be used: Held or Claimed, under whichever epoch. A stale bit does no harm: at() tells.
   MemberMask usable() const { return usable_.load(std::memory_order_acquire); }
@@ -66,6 +74,7 @@ class Object {
   /// False once the object is destroyed: whoever just made a copy on that member must remove it again.
   bool bind(unsigned member, std::uint32_t epoch, CK_OBJECT_HANDLE handle, Holding holding) P11HA_EXCLUDES(mutex_);
   void markAbsent(unsigned member, std::uint32_t epoch) P11HA_EXCLUDES(mutex_);
+  void markAmbiguous(unsigned member, std::uint32_t epoch) P11HA_EXCLUDES(mutex_);
   bool alive() const { return alive_.load(std::memory_order_acquire); }
   /// True for the one caller that ended it.
   bool end() P11HA_EXCLUDES(mutex_);
@@ -83,6 +92,7 @@ class Object {
   std::atomic<MemberMask> usable_{0};
   std::atomic<MemberMask> known_{0};
   std::atomic<bool> wantsWitness_;
+  std::atomic<bool> lent_;
   std::array<Binding, kMaxMembers> bindings_;
   mutable base::Mutex mutex_;
   Identity identity_ P11HA_GUARDED_BY(mutex_);

@@ -75,8 +75,9 @@ Recovery::Copies Recovery::copyMissing(GroupMember& member, std::uint32_t epoch)
   std::vector<SyncObject> known;
   known.reserve(objects.size());
   for (const ObjectPtr& object : objects) {
-    known.push_back({object->alive(), object->at(member.index, epoch) != CK_INVALID_HANDLE,
-                     certainHolders(*object, group_.callable() & ~bit(member.index))});
+    const bool there = object->at(member.index, epoch) != CK_INVALID_HANDLE ||
+                       object->holding(member.index, epoch) == Holding::Ambiguous;
+    known.push_back({object->alive(), there, certainHolders(*object, group_.callable() & ~bit(member.index))});
   }
   for (const CopyAction& action : plan(known)) {
     const ObjectPtr& object = objects[action.object];
