@@ -538,9 +538,14 @@ TEST(Link, WithoutAPlaceUntilTheDeadlineOnlyTheCallFails) {
 
 TEST(Link, CloseWakesWhoeverIsInIt) {
   LinkPeer peer;
-  Asked asked(1);
-  auto answer = begin(peer.link(), asked.call);
+  Asked asked[2] = {Asked(1), Asked(2)};
+  auto answer = begin(peer.link(), asked[0].call);
   static_cast<void>(peer.request());
+  // Whoever sent that is done with it by then: into somebody's sending no goodbye is said.
+  expectFate(peer.link().call(asked[1].call, nullptr, in(100ms)), Fate::Unknown);
+  static_cast<void>(peer.request());
+  const auto cancel = peer.next();
+  EXPECT_TRUE(cancel && cancel->is(Control::Cancel));
   peer.link().close("the end");
   expectFate(answer.get(), Fate::Unknown);
   const auto goodbye = peer.next();
