@@ -111,7 +111,9 @@ CK_RV Login::login(const Call& call) {
     if (userType == CKU_SO) closeReadOnly(member);
     const Outcome outcome =
         onControl(member, epoch, [&](CK_SESSION_HANDLE session) { return logIn(group_, member, session); });
-    if (outcome.rv != CKR_OK) group_.lose(member, epoch, Loss::LoginRefused, outcome.rv);
+    if (outcome.rv == CKR_OK) continue;
+    const bool elsewhere = outcome.rv == CKR_USER_ANOTHER_ALREADY_LOGGED_IN;
+    group_.lose(member, epoch, elsewhere ? Loss::Dropped : Loss::LoginRefused, outcome.rv);
   }
   return CKR_OK;
 }
@@ -137,14 +139,48 @@ CK_RV Login::logoutLocked() {
   return CKR_OK;
 }
 
+// What a PIN change would meet on any member, as far as that can be told without asking one for it.
+CK_RV Login::foreseeable(const Call& call) {
+  const bool init = call.fn == Fn::InitPIN;
+  if (init && group_.login.user() != CKU_SO) return CKR_USER_NOT_LOGGED_IN;
+  const auto* const oldPin = call.get<const CK_UTF8CHAR*>(1);
+  const auto* const newPin = call.get<const CK_UTF8CHAR*>(init ? 1 : 3);
+  if (oldPin == nullptr || newPin == nullptr) return CKR_ARGUMENTS_BAD;
+  const MemberMask callable = group_.callable();
+  if (callable == 0) return CKR_OK;
+  CK_TOKEN_INFO info{};
+  GroupMember& member = group_.member(static_cast<unsigned>(std::countr_zero(callable)));
+  if (member.token->execute(makeCall<Fn::GetTokenInfo>(CK_SLOT_ID{0}, &info)).rv != CKR_OK) return CKR_OK;
+  if ((info.flags & CKF_PROTECTED_AUTHENTICATION_PATH) != 0) return CKR_OK;
+  const auto credentials = group_.login.credentials();
+  if (!init && credentials && credentials->pinGiven) {
+    const auto length = call.get<CK_ULONG>(2);
+    if (!std::equal(credentials->pin.begin(), credentials->pin.end(), oldPin, oldPin + length))
+      return CKR_PIN_INCORRECT;
+  }
+  const auto newLength = call.get<CK_ULONG>(init ? 2 : 4);
+  return newLength < info.ulMinPinLen || newLength > info.ulMaxPinLen ? CKR_PIN_LEN_RANGE : CKR_OK;
+}
+
+// A member of which nobody has noticed yet that it is gone would get the change too late to undo it elsewhere.
+void Login::lookAfterAll() {
+  for (GroupMember& member : group_.each(group_.view().synced)) {
+    const std::uint32_t epoch = member.epoch.load(std::memory_order_acquire);
+    CK_SESSION_INFO info{};
+    const Outcome outcome = callOn(member, epoch, makeCall<Fn::GetSessionInfo>(CK_SESSION_HANDLE{0}, &info));
+    if (isLoss(outcome)) group_.lose(member, epoch, Loss::Dropped, outcome.rv);
+  }
+}
+
 // The same change on the primary, whose refusal is the answer, then on the others; what one of those refuses is undone.
 CK_RV Login::onAll(const Call& call, const std::function<bool(GroupMember&, std::uint32_t)>& undo) {
   const std::string function(cryptoki::function(call.fn).name);
   std::vector<GroupMember*> all;
   for (const auto& member : group_.members) all.push_back(member.get());
+  lookAfterAll();
   for (const GroupMember* member : all) {
     if ((group_.view().synced & bit(member->index)) != 0 && !member->isSuspect()) continue;
-    if (call.fn == Fn::InitPIN && group_.login.user() != CKU_SO) return CKR_USER_NOT_LOGGED_IN;
+    if (const CK_RV refusal = foreseeable(call); refusal != CKR_OK) return refusal;
     group_.log(halog::PinNotChanged{function, member->serial});
     return CKR_DEVICE_ERROR;
   }
@@ -157,8 +193,14 @@ CK_RV Login::onAll(const Call& call, const std::function<bool(GroupMember&, std:
       done.emplace_back(member, epoch);
       continue;
     }
+    if (isLoss(outcome) && !undo && !done.empty()) {
+      // With no way back the others are to have it.
+      group_.log(halog::PinUncertain{function, member->serial});
+      group_.lose(*member, epoch, Loss::Dropped, outcome.rv);
+      continue;
+    }
     for (const auto& [changed, under] : done) {
-      if (!undo(*changed, under)) group_.log(halog::PinUncertain{function, changed->serial});
+      if (!undo || !undo(*changed, under)) group_.log(halog::PinUncertain{function, changed->serial});
     }
     if (!isLoss(outcome)) return outcome.rv;
     if (outcome.fate != cryptoki::Fate::NotSent) group_.log(halog::PinUncertain{function, member->serial});
@@ -188,7 +230,7 @@ CK_RV Login::setPin(const Call& call) {
 CK_RV Login::initPin(const Call& call) {
   base::Lock turn(turn_);
   // There is no way back: the user's old PIN is not known to anyone.
-  return onAll(call, [](GroupMember&, std::uint32_t) { return false; });
+  return onAll(call, {});
 }
 
 }  // namespace p11ha::ha

@@ -20,7 +20,7 @@ class Login {
   CK_RV login(const cryptoki::Call& call) P11HA_EXCLUDES(turn_);
   CK_RV logout() P11HA_EXCLUDES(turn_);
   /// C_SetPIN and C_InitPIN: all members of the group, or none. CKR_DEVICE_ERROR where one is down, which would come
-  /// back with its old PIN.
+  /// back with its old PIN. A member that is lost amid C_InitPIN is left behind, and the log says so.
   CK_RV setPin(const cryptoki::Call& call) P11HA_EXCLUDES(turn_);
   CK_RV initPin(const cryptoki::Call& call) P11HA_EXCLUDES(turn_);
 
@@ -29,6 +29,8 @@ class Login {
   cryptoki::Outcome onControl(GroupMember& member, std::uint32_t epoch, F&& run);
   cryptoki::Outcome callOn(GroupMember& member, std::uint32_t epoch, cryptoki::Call call);
   CK_RV onPrimary(const cryptoki::Call& call, CK_RV otherwise);
+  CK_RV foreseeable(const cryptoki::Call& call);
+  void lookAfterAll();
   static void closeReadOnly(GroupMember& member);
   CK_RV onAll(const cryptoki::Call& call, const std::function<bool(GroupMember&, std::uint32_t)>& undo);
   CK_RV logoutLocked() P11HA_REQUIRES(turn_);

@@ -1,5 +1,7 @@
 #include "ha/member_login.h"
 
+#include "ha/judge.h"
+
 namespace p11ha::ha {
 
 using cryptoki::Fn;
@@ -43,6 +45,11 @@ Outcome logIn(Group& group, GroupMember& member, CK_SESSION_HANDLE session) {
   if (in.rv != CKR_OK && in.rv != CKR_USER_ALREADY_LOGGED_IN) return in;
   member.loginGeneration.store(credentials->generation, std::memory_order_release);
   return {};
+}
+
+bool refusesLogin(const Outcome& outcome) {
+  return !isLoss(outcome) && cryptoki::classify(outcome.rv) == cryptoki::RvClass::Application &&
+         outcome.rv != CKR_USER_ANOTHER_ALREADY_LOGGED_IN;
 }
 
 }  // namespace p11ha::ha

@@ -10,4 +10,8 @@ namespace p11ha::ha {
 /// may use the session.
 cryptoki::Outcome logIn(Group& group, GroupMember& member, CK_SESSION_HANDLE session);
 
+/// Will the member answer so for as long as the login stays what it is? Pure. Who is logged in there by another way of
+/// this process (a member's own slot) may log out again.
+bool refusesLogin(const cryptoki::Outcome& outcome);
+
 }  // namespace p11ha::ha

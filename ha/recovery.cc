@@ -16,8 +16,7 @@ MemberEvent Recovery::attempt(GroupMember& member, std::uint32_t epoch) {
   if (const Outcome connected = connect(member, epoch); connected.rv != CKR_OK)
     return event::AttemptFailed{epoch, connected.rv, {}};
   if (const Outcome loggedIn = follow(member, epoch); loggedIn.rv != CKR_OK) {
-    const bool refused = !isLoss(loggedIn) && cryptoki::classify(loggedIn.rv) == cryptoki::RvClass::Application;
-    return event::AttemptFailed{epoch, loggedIn.rv, refused ? Cause::LoginRefused : Cause::None};
+    return event::AttemptFailed{epoch, loggedIn.rv, refusesLogin(loggedIn) ? Cause::LoginRefused : Cause::None};
   }
   if (const Outcome stock = catalog_.takeStock(member, epoch); stock.rv != CKR_OK)
     return event::AttemptFailed{epoch, stock.rv, {}};
@@ -31,7 +30,7 @@ void Recovery::settle(GroupMember& member, std::uint32_t epoch) {
   if (isLoss(followed)) {
     group_.lose(member, epoch, Loss::Dropped, followed.rv);
   } else if (followed.rv != CKR_OK) {
-    group_.lose(member, epoch, Loss::LoginRefused, followed.rv);
+    group_.lose(member, epoch, refusesLogin(followed) ? Loss::LoginRefused : Loss::Dropped, followed.rv);
   } else if (const Copies copies = copyMissing(member, epoch); isLoss(copies.outcome)) {
     group_.lose(member, epoch, Loss::Dropped, copies.outcome.rv);
   }

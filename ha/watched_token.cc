@@ -21,15 +21,19 @@ cryptoki::Outcome WatchedToken::execute(const cryptoki::Call& call) {
   } catch (const std::bad_alloc&) {
     return {CKR_HOST_MEMORY, cryptoki::Fate::Answered};
   }
-  const auto place = own.begin();
-  {
-    base::Lock lock(mutex_);
-    running_.splice(running_.end(), own);
-  }
-  const cryptoki::Outcome outcome = token_->execute(call);
-  base::Lock lock(mutex_);
-  own.splice(own.end(), running_, place);
-  return outcome;
+  const Noted noted(*this, own);
+  return token_->execute(call);
+}
+
+WatchedToken::Noted::Noted(WatchedToken& token, std::list<Running>& own)
+    : token_(token), own_(own), place_(own.begin()) {
+  base::Lock lock(token_.mutex_);
+  token_.running_.splice(token_.running_.end(), own_);
+}
+
+WatchedToken::Noted::~Noted() {
+  base::Lock lock(token_.mutex_);
+  own_.splice(own_.end(), token_.running_, place_);
 }
 
 void WatchedToken::visit(const std::function<void(Running&)>& visitor) {

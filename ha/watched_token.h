@@ -37,6 +37,20 @@ class WatchedToken final : public cryptoki::Member {
   void visit(const std::function<void(Running&)>& visitor) P11HA_EXCLUDES(mutex_);
 
  private:
+  /// Among those that run, from its beginning to its end.
+  class Noted {
+   public:
+    Noted(WatchedToken& token, std::list<Running>& own);
+    ~Noted();
+    Noted(const Noted&) = delete;
+    Noted& operator=(const Noted&) = delete;
+
+   private:
+    WatchedToken& token_;
+    std::list<Running>& own_;
+    const std::list<Running>::iterator place_;
+  };
+
   const std::shared_ptr<cryptoki::Member> token_;
   const std::atomic<std::uint32_t>& epoch_;
   base::Mutex mutex_;

@@ -125,6 +125,10 @@ TEST_F(Pins, AreNotChangedBehindTheBackOfAMemberThatIsDown) {
   ASSERT_EQ(client.login(session), CKR_OK);
   tell("fail " + member(2) + " * CKR_DEVICE_REMOVED");
   await([&] { return client.random(session) == CKR_OK && logged("has dropped member") == 1; }, "a member dropped");
+  // What would fail anyway does so for its own reason.
+  EXPECT_EQ(setPin("87654320", "11112222"), CKR_PIN_INCORRECT);
+  EXPECT_EQ(setPin("12345678", "1"), CKR_PIN_LEN_RANGE);
+  EXPECT_EQ(client.f->C_SetPIN(session, nullptr, 0, nullptr, 0), CKR_ARGUMENTS_BAD);
   EXPECT_EQ(setPin("12345678", "11112222"), CKR_DEVICE_ERROR);
   EXPECT_EQ(logged("p11ha: C_SetPIN was refused: member " + store.serial(2) + " is down and would keep its PIN"), 1U)
       << log();
@@ -147,6 +151,23 @@ TEST_F(Pins, AChangeInWhichAMemberIsLostIsUndone) {
   EXPECT_EQ(client.login(session, "11112222"), CKR_PIN_INCORRECT);
   EXPECT_EQ(client.login(session), CKR_OK);
   EXPECT_EQ(logged("can not login"), 0U) << log();
+}
+
+TEST_F(Pins, AMemberThatIsLostUnseenKeepsTheOthersPins) {
+  ASSERT_EQ(loginSo(), CKR_OK);
+  tell("fail " + member(2) + " * CKR_DEVICE_REMOVED");
+  std::string pin = "55556666";
+  EXPECT_EQ(client.f->C_InitPIN(session, chars(pin), pin.size()), CKR_DEVICE_ERROR);
+  for (std::size_t i = 0; i < 3; ++i) EXPECT_EQ(asked(i, "C_InitPIN"), 0U);
+  tell("heal");
+  awaitLog("succeeded for member: " + store.serial(2));
+  // Lost in the call itself, when the others have the new PIN: they keep it.
+  tell("fail " + member(2) + " C_InitPIN CKR_DEVICE_REMOVED times 1");
+  EXPECT_EQ(client.f->C_InitPIN(session, chars(pin), pin.size()), CKR_OK);
+  EXPECT_EQ(logged("p11ha: after C_InitPIN member " + store.serial(2) + " may have another PIN than the others"), 1U)
+      << log();
+  EXPECT_EQ(client.f->C_Logout(session), CKR_OK);
+  EXPECT_EQ(client.login(session, pin), CKR_OK);
 }
 
 TEST_F(Pins, TheSecurityOfficerSetsTheUsersOnAllMembers) {
@@ -193,6 +214,16 @@ class MemberSlots : public GroupTest {
   CK_SESSION_HANDLE group = 0;
   std::vector<CK_SESSION_HANDLE> sessions;
 };
+
+TEST_F(MemberSlots, WhoIsLoggedInThereDoesNotCostTheGroupItsRecovery) {
+  const CK_SESSION_HANDLE session = client.open(client.slotOf(store.serial(1)));
+  ASSERT_EQ(client.login(session), CKR_OK);
+  std::string pin = store.soPin();
+  ASSERT_EQ(client.f->C_Login(group, CKU_SO, reinterpret_cast<CK_UTF8CHAR*>(pin.data()), pin.size()), CKR_OK);
+  EXPECT_EQ(logged("can not login"), 0U) << log();
+  EXPECT_EQ(client.f->C_Logout(session), CKR_OK);
+  awaitLog("succeeded for member: " + store.serial(1));
+}
 
 TEST_F(MemberSlots, HaveALoginOfTheirOwn) {
   ASSERT_EQ(client.login(group), CKR_OK);
