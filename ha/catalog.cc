@@ -55,6 +55,7 @@ void Catalog::findPublicParts(GroupMember& member, std::uint32_t epoch, CK_SESSI
   };
   if (std::none_of(entries.begin(), entries.end(), lacksMaterial)) return;
   std::vector<Identity> identities;
+  identities.reserve(entries.size());
   for (const InventoryEntry& entry : entries) identities.push_back(entry.identity);
   for (const ObjectPtr& object : group_.objects.all()) {
     if (object->at(member.index, epoch) != CK_INVALID_HANDLE) identities.push_back(object->identity());

@@ -53,7 +53,7 @@ class Arena {
   std::size_t bound_;
   std::size_t used_ = 0;
   Buffer block_;          // aligned as operator new aligns
-  std::size_t next_ = 0;     // of block_, which is zero from there on
+  std::size_t next_ = 0;  // of block_, which is zero from there on
   std::vector<Buffer> apart_;
   std::size_t apartSize_ = 0;
 };
