@@ -119,6 +119,81 @@ TEST(Match, ACheckValueAloneIsTooLittle) {
             Known{kNone});
 }
 
+// Nobody has tried yet whether it is their own: it makes a claim for one, and tells nothing of several.
+TEST(Match, LentMaterialOfSeveralIsAmbiguous) {
+  Identity key = identity(CKO_PRIVATE_KEY, 'k', {7});
+  Identity lent = key;
+  lent.lent = true;
+  EXPECT_EQ(matched({lent}, {key}).known, Known{0});
+  EXPECT_EQ(matched({key}, {lent}).known, Known{0});
+  const std::vector<std::pair<std::vector<Identity>, std::vector<Identity>>> cases = {
+      {{lent, lent}, {lent, lent}}, {{key, lent}, {key, key}}, {{key, key}, {lent, key}}};
+  for (const auto& [entries, known] : cases) {
+    const Matches m = matched(entries, known);
+    EXPECT_EQ(m.known, (Known{kNone, kNone}));
+    EXPECT_EQ(m.ambiguous, (Ambiguous{true, true}));
+    EXPECT_EQ(m.knownAmbiguous, (Ambiguous{true, true}));
+  }
+}
+
+TEST(Match, TheKnownOnesThatSomethingLooksLikeAreAmbiguousToo) {
+  const Identity key = identity(CKO_SECRET_KEY, 'k', {});
+  const Identity other = identity(CKO_SECRET_KEY, 'o', {});
+  EXPECT_EQ(matched({key, other, key}, {other, key}).knownAmbiguous, (Ambiguous{false, true}));
+  EXPECT_EQ(matched({key}, {key, other, key}).knownAmbiguous, (Ambiguous{true, false, true}));
+  EXPECT_EQ(matched({other}, {key, key}).knownAmbiguous, (Ambiguous{false, false})) << "they are not there";
+  EXPECT_EQ(matched({other}, {other}).knownAmbiguous, Ambiguous{false});
+}
+
+TEST(Match, OneNameIsEnoughForOneWithoutMaterial) {
+  const Identity bare = identity(CKO_PRIVATE_KEY, 'k', {});
+  const Identity key = identity(CKO_PRIVATE_KEY, 'k', {7});
+  EXPECT_EQ(matched({bare}, {key}).known, Known{0});
+  EXPECT_EQ(matched({key}, {bare}).known, Known{0});
+  EXPECT_EQ(matched({bare}, {key}).knownAmbiguous, Ambiguous{false});
+}
+
+TEST(Match, ANameOfSeveralTellsNothingOfOneWithoutMaterial) {
+  const Identity bare = identity(CKO_PRIVATE_KEY, 'k', {});
+  const Identity seven = identity(CKO_PRIVATE_KEY, 'k', {7});
+  const Identity eight = identity(CKO_PRIVATE_KEY, 'k', {8});
+
+  Matches m = matched({bare}, {seven, eight});
+  EXPECT_EQ(m.known, Known{kNone});
+  EXPECT_EQ(m.ambiguous, Ambiguous{true});
+  EXPECT_EQ(m.knownAmbiguous, (Ambiguous{true, true}));
+
+  m = matched({seven, eight}, {bare});
+  EXPECT_EQ(m.known, (Known{kNone, kNone}));
+  EXPECT_EQ(m.ambiguous, (Ambiguous{true, true}));
+  EXPECT_EQ(m.knownAmbiguous, Ambiguous{true});
+
+  m = matched({bare, seven}, {seven, eight});
+  EXPECT_EQ(m.known, (Known{1, 0})) << "what its material tells is not in doubt; the one left is claimed";
+}
+
+TEST(Match, WhatTellsOfItselfIsNotAmbiguousBesideWhatDoesNot) {
+  const Identity bare = identity(CKO_PRIVATE_KEY, 'k', {});
+  const Identity eight = identity(CKO_PRIVATE_KEY, 'k', {8});
+  const Identity nine = identity(CKO_PRIVATE_KEY, 'k', {9});
+  // The known one tells: of the entries, the one that tells is certainly another.
+  const Matches m = matched({bare, nine}, {eight});
+  EXPECT_EQ(m.known, (Known{kNone, kNone}));
+  EXPECT_EQ(m.ambiguous, (Ambiguous{true, false}));
+  EXPECT_EQ(m.knownAmbiguous, Ambiguous{true});
+  // The same the other way round.
+  const Matches reverse = matched({eight}, {bare, nine});
+  EXPECT_EQ(reverse.ambiguous, Ambiguous{true});
+  EXPECT_EQ(reverse.knownAmbiguous, (Ambiguous{true, false}));
+}
+
+TEST(Match, TwoOfOneNameThatTellAreTwo) {
+  const Matches m = matched({identity(CKO_PRIVATE_KEY, 'k', {8})}, {identity(CKO_PRIVATE_KEY, 'k', {9})});
+  EXPECT_EQ(m.known, Known{kNone});
+  EXPECT_EQ(m.ambiguous, Ambiguous{false});
+  EXPECT_EQ(m.knownAmbiguous, Ambiguous{false});
+}
+
 TEST(Plan, CopiesWhatIsMissingFromTheFirstThatHoldsIt) {
   const std::vector<SyncObject> objects = {
       {true, true, bit(0)},            // there

@@ -64,6 +64,90 @@ TEST(Object, IdentityCanChange) {
   EXPECT_EQ(object.identity(), identity);
 }
 
+TEST(Object, AnAmbiguousOneHasNoHandleUntilItIsBound) {
+  Object object(5, 0, {});
+  object.bind(3, 1, 100, Holding::Claimed);
+  object.markAmbiguous(3, 1);
+  EXPECT_EQ(object.holding(3, 1), Holding::Ambiguous);
+  EXPECT_EQ(object.at(3, 1), CK_INVALID_HANDLE);
+  EXPECT_EQ(object.usable(), 0U);
+  EXPECT_EQ(object.known(), bit(3));
+  EXPECT_EQ(object.holding(3, 2), Holding::Unknown) << "in its next life it is looked for again";
+  object.bind(3, 1, 101, Holding::Held);
+  EXPECT_EQ(object.at(3, 1), 101U);
+  EXPECT_EQ(object.usable(), bit(3));
+}
+
+TEST(Object, WhatIsSaidLateOfAnEarlierLifeIsVoid) {
+  Object object(5, 0, {});
+  object.bind(3, 2, 100, Holding::Held);
+  object.markAmbiguous(3, 1);
+  EXPECT_EQ(object.holding(3, 2), Holding::Held);
+  EXPECT_EQ(object.at(3, 2), 100U);
+  EXPECT_EQ(object.usable(), bit(3));
+}
+
+TEST(Object, MaterialIsLentToOneThatHasNone) {
+  Object object(5, 0, {});
+  EXPECT_FALSE(object.isLent());
+  object.lend({7});
+  EXPECT_TRUE(object.isLent());
+  EXPECT_TRUE(object.identity().lent);
+  EXPECT_EQ(object.identity().material, std::vector<std::uint8_t>{7});
+  object.lend({8});
+  EXPECT_EQ(object.identity().material, std::vector<std::uint8_t>{7}) << "the first to lend";
+
+  Identity own;
+  own.material = {9};
+  Object other(6, 0, own);
+  other.lend({7});
+  EXPECT_FALSE(other.isLent());
+  EXPECT_EQ(other.identity(), own);
+}
+
+TEST(Object, LentMaterialStaysIfItIsItsOwn) {
+  Object object(5, 0, {});
+  object.lend({7});
+  object.settle({7}, true);
+  EXPECT_FALSE(object.isLent());
+  EXPECT_FALSE(object.identity().lent);
+  EXPECT_EQ(object.identity().material, std::vector<std::uint8_t>{7});
+  object.settle({7}, false);
+  EXPECT_EQ(object.identity().material, std::vector<std::uint8_t>{7}) << "settled is settled";
+}
+
+TEST(Object, LentMaterialGoesIfItIsAnothers) {
+  Identity lent;
+  lent.material = {7};
+  lent.lent = true;
+  Object object(5, 0, lent);
+  EXPECT_TRUE(object.isLent()) << "as it was read";
+  object.settle({7}, false);
+  EXPECT_FALSE(object.isLent());
+  EXPECT_EQ(object.identity(), Identity{});
+}
+
+TEST(Object, WhatWasTriedOfOtherMaterialSettlesNothing) {
+  Object object(5, 0, {});
+  object.lend({7});
+  object.settle({8}, true);
+  object.settle({8}, false);
+  EXPECT_TRUE(object.isLent());
+  EXPECT_EQ(object.identity().material, std::vector<std::uint8_t>{7});
+}
+
+TEST(Object, ANewIdentityTellsWhetherItIsLent) {
+  Object object(5, 0, {});
+  Identity identity;
+  identity.material = {7};
+  identity.lent = true;
+  object.setIdentity(identity);
+  EXPECT_TRUE(object.isLent());
+  identity.lent = false;
+  object.setIdentity(identity);
+  EXPECT_FALSE(object.isLent());
+}
+
 TEST(ObjectTable, FindsByEitherHandle) {
   ObjectTable table;
   const ObjectPtr object = table.create(0, {});
