@@ -204,6 +204,15 @@ Proof proveByAgreement(const Identity& identity, const KeyOn& candidate) {
   if (!parameters || !ownPoint || rawPoint(*ownPoint).empty()) return Proof::Impossible;
   const auto failure = [](const Outcome& outcome) { return proofOf(failed(outcome)); };
 
+  // With a point of another curve some tokens fail in a way that says nothing of the key.
+  static constexpr CK_ATTRIBUTE_TYPE kCurve[] = {CKA_EC_PARAMS};
+  Template own;
+  Outcome outcome = cryptoki::readAttributes(*candidate.member.token, candidate.session, candidate.key, kCurve, own);
+  if (isLoss(outcome)) return failure(outcome);
+  if (const auto curve = own.find(CKA_EC_PARAMS);
+      curve && !std::equal(curve->begin(), curve->end(), parameters->begin(), parameters->end()))
+    return Proof::Different;
+
   Template forPublic;
   forPublic.addBool(CKA_TOKEN, false);
   forPublic.addBool(CKA_PRIVATE, false);
@@ -214,9 +223,9 @@ Proof proveByAgreement(const Identity& identity, const KeyOn& candidate) {
   Temporary peerPublic(candidate);
   Temporary peerPrivate(candidate);
   CK_MECHANISM generation{CKM_EC_KEY_PAIR_GEN, nullptr, 0};
-  Outcome outcome = run(candidate, makeCall<Fn::GenerateKeyPair>(
-                                       candidate.session, &generation, forPublic.data(), forPublic.count(),
-                                       forPrivate.data(), forPrivate.count(), &peerPublic.handle, &peerPrivate.handle));
+  outcome = run(candidate, makeCall<Fn::GenerateKeyPair>(candidate.session, &generation, forPublic.data(),
+                                                         forPublic.count(), forPrivate.data(), forPrivate.count(),
+                                                         &peerPublic.handle, &peerPrivate.handle));
   if (outcome.rv != CKR_OK) return failure(outcome);
   static constexpr CK_ATTRIBUTE_TYPE kPoint[] = {CKA_EC_POINT};
   Template peer;

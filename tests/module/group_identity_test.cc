@@ -181,6 +181,26 @@ TEST_F(GroupIdentity, KeysThatOnlyTheirLabelsNameAreCopiedOnce) {
   EXPECT_EQ(logged("ambiguous"), 0U) << log();
 }
 
+// They cannot sign, and to try a public key of the other curve is an error that SoftHSM takes for its own.
+TEST_F(GroupIdentity, DerivingKeysOfTwoCurvesAreNotTakenForOneAnother) {
+  CK_BYTE p384[] = {0x06, 0x05, 0x2b, 0x81, 0x04, 0x00, 0x22};
+  for (int i = 0; i < 4; ++i) {
+    CK_MECHANISM mechanism{CKM_EC_KEY_PAIR_GEN, nullptr, 0};
+    Template publicKey{flag(CKA_TOKEN), i % 2 == 0 ? CK_ATTRIBUTE{CKA_EC_PARAMS, p256, sizeof p256}
+                                                   : CK_ATTRIBUTE{CKA_EC_PARAMS, p384, sizeof p384}};
+    Template privateKey{flag(CKA_TOKEN),  flag(CKA_PRIVATE),   flag(CKA_SIGN, false),
+                        flag(CKA_DERIVE), flag(CKA_SENSITIVE), flag(CKA_EXTRACTABLE)};
+    Pair made;
+    ASSERT_EQ(client.f->C_GenerateKeyPair(session, &mechanism, publicKey.data(), publicKey.size(), privateKey.data(),
+                                          privateKey.size(), &made.publicKey, &made.privateKey),
+              CKR_OK);
+  }
+  startAnew();
+  EXPECT_EQ(find({ofClass(privateKeys)}).size(), 4U);
+  EXPECT_EQ(find({ofClass(publicKeys)}).size(), 4U);
+  EXPECT_EQ(logged("ambiguous"), 0U) << log();
+}
+
 TEST_F(GroupIdentity, AMemberShortOfMemoryOnceIsNotWithoutItsKeys) {
   std::vector<Pair> pairs(4);
   for (std::size_t i = 0; i < pairs.size(); ++i) {
