@@ -75,6 +75,8 @@ CK_RV ScriptedMember::answer(const Call& call) {
       cryptoki::pad(info.label, "scripted");
       cryptoki::pad(info.serialNumber, serial_);
       info.flags = tokenFlags;
+      info.ulMinPinLen = 4;
+      info.ulMaxPinLen = 255;
       return CKR_OK;
     }
     case Fn::GetMechanismList: {
