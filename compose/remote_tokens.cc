@@ -26,7 +26,7 @@ std::string blame(const config::Client& client, const std::string& problem) {
   for (std::size_t i = 0; i < std::size(paths) && i < client.files.size(); ++i) {
     if (!problem.starts_with(*paths[i] + ":")) continue;
     config::Diagnostic diagnostic = client.files[i];
-    diagnostic.text = problem + "; remote members are left out";
+    diagnostic.text = problem + "; remote members are down until it is mended";
     return diagnostic.format();
   }
   return problem;
@@ -39,12 +39,23 @@ std::unique_ptr<RemoteTokens> RemoteTokens::make(const config::Settings& setting
   if (settings.client.servers.empty()) return nullptr;
   auto client = transport::Client::make(clientSettings(settings));
   if (!client) {
-    complaints.push_back(blame(settings.client, client.error()));
+    complaints.push_back(client.error());
     return nullptr;
   }
   std::unique_ptr<RemoteTokens> tokens(new RemoteTokens(std::move(*client)));
+  if (const auto problem = tokens->client_->problemOfFiles()) {
+    complaints.push_back(blame(settings.client, *problem));
+    tokens->unasked_ = true;
+    return tokens;
+  }
   for (const transport::Client::Listing& listing : tokens->client_->list()) {
-    if (!listing.problem.empty()) complaints.push_back(listing.problem);
+    if (!listing.problem.empty()) {
+      complaints.push_back(listing.problem);
+      tokens->unasked_ = true;
+    } else if (listing.partitions.empty()) {
+      complaints.push_back("server " + settings.client.servers[listing.server].name +
+                           ": it has no partition for this client's certificate");
+    }
     for (const transport::PartitionInfo& partition : listing.partitions)
       tokens->homes_.try_emplace(partition.serial, listing.server);
   }
@@ -67,7 +78,11 @@ std::shared_ptr<cryptoki::Member> RemoteTokens::member(const std::string& serial
   const auto home = homes_.find(serial);
   member = std::make_shared<transport::RemoteMember>(*client_, serial,
                                                      home == homes_.end() ? std::nullopt : std::optional(home->second));
-  if (home != homes_.end()) member->beginAttach();
+  if (home != homes_.end()) {
+    member->beginAttach();
+  } else {
+    member->notShown(unasked_ ? CKR_DEVICE_ERROR : CKR_TOKEN_NOT_PRESENT);
+  }
   return member;
 }
 

@@ -20,7 +20,7 @@ namespace p11ha::compose {
 class RemoteTokens {
  public:
   /// Asks all servers at once for what they have; blocks for ConnectTimeout at most. What is wrong is added to
-  /// `complaints`, a line each. Null where there are no servers, or no connection can be made to any.
+  /// `complaints`, a line each. Null where there are no servers.
   static std::unique_ptr<RemoteTokens> make(const config::Settings& settings, std::vector<std::string>& complaints);
   ~RemoteTokens();
   RemoteTokens(const RemoteTokens&) = delete;
@@ -43,6 +43,7 @@ class RemoteTokens {
   explicit RemoteTokens(std::unique_ptr<transport::Client> client);
 
   const std::unique_ptr<transport::Client> client_;
+  bool unasked_ = false;  // some server has not told what it has
   std::map<std::string, std::size_t> homes_;
   std::map<std::string, std::shared_ptr<transport::RemoteMember>> members_;
 };

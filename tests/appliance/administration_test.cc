@@ -1,6 +1,10 @@
 // An appliance told what to do while it runs.
 #include <signal.h>
+#include <sys/socket.h>
 #include <sys/stat.h>
+#include <sys/un.h>
+
+#include <fstream>
 
 #include "tests/appliance/appliance.h"
 #include "tests/support/program.h"
@@ -198,6 +202,35 @@ TEST_F(AdministrationTest, SaysWhenAStateWillNotOutliveARestart) {
   begin({.appliance = "   StateFile = " + (store.folder() / "nowhere" / "state").string() + ";\n"});
   EXPECT_EQ(ctl("deactivate member1").first, 1);
   EXPECT_EQ(sign(*alice, session, key), CKR_USER_NOT_LOGGED_IN) << "it is in force all the same";
+}
+
+// What is revoked must not be served because nobody can tell that it is.
+TEST_F(AdministrationTest, DoesNotServeWithoutTheStatesThatItKept) {
+  const std::string file = (store.folder() / "state").string();
+  configure({.appliance = "   StateFile = " + file + ";\n"});
+  const auto said = [&] {
+    return runCommandLine(P11HA_BINARY_DIR "/bin/p11ha-memberd --config " + configuration() + " 2>&1");
+  };
+  std::ofstream(file) << "revoked\t" << store.serial(0) << "\nrevok";
+  EXPECT_EQ(said().status, 1);
+  EXPECT_NE(said().text.find(file + ":2: expected \"deactivated\" or \"revoked\""), std::string::npos) << said().text;
+  std::filesystem::remove(file);
+  std::filesystem::create_directory(file);
+  EXPECT_EQ(said().status, 1);
+  EXPECT_NE(said().text.find(file + ": not a regular file"), std::string::npos) << said().text;
+}
+
+TEST_F(AdministrationTest, ControllersThatSayNothingKeepNobodyOut) {
+  start();
+  std::vector<transport::Descriptor> idle;
+  for (int i = 0; i < 40; ++i) {
+    idle.emplace_back(socket(AF_UNIX, SOCK_STREAM | SOCK_CLOEXEC, 0));
+    sockaddr_un address{};
+    address.sun_family = AF_UNIX;
+    (store.folder() / "ctl").string().copy(address.sun_path, sizeof address.sun_path - 1);
+    ASSERT_EQ(connect(idle.back().get(), reinterpret_cast<const sockaddr*>(&address), sizeof address), 0);
+  }
+  EXPECT_EQ(ctl("list").first, 0);
 }
 
 TEST_F(AdministrationTest, KeepsItsPartitionsWhereAReloadDoesNotFindAll) {

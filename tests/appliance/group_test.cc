@@ -171,6 +171,47 @@ TEST_F(RemoteGroupTest, AnApplianceThatIsNotThereAtFirst) {
   EXPECT_EQ(client.login(session), CKR_OK);
 }
 
+// A server that takes connections and says nothing costs its time once, not for each member.
+TEST_F(RemoteGroupTest, ASilentServerIsAskedOnceAtFirst) {
+  serve();
+  const transport::Descriptor silent(socket(AF_INET, SOCK_STREAM | SOCK_CLOEXEC | SOCK_NONBLOCK, 0));
+  sockaddr_in address{};
+  address.sin_family = AF_INET;
+  address.sin_addr.s_addr = htonl(INADDR_LOOPBACK);
+  socklen_t size = sizeof address;
+  ASSERT_EQ(bind(silent.get(), reinterpret_cast<const sockaddr*>(&address), size), 0);
+  ASSERT_EQ(listen(silent.get(), 16), 0);
+  ASSERT_EQ(getsockname(silent.get(), reinterpret_cast<sockaddr*>(&address), &size), 0);
+  port = ntohs(address.sin_port);
+  configureGroup("   ConnectTimeout = 300;\n");
+  client.f = module();
+  testing::internal::CaptureStderr();
+  ASSERT_EQ(client.f->C_Initialize(nullptr), CKR_OK);
+  EXPECT_THAT(testing::internal::GetCapturedStderr(), HasSubstr("no answer in time"));
+  int asked = 0;
+  for (int one = 0; (one = accept4(silent.get(), nullptr, nullptr, SOCK_CLOEXEC)) >= 0; ++asked) close(one);
+  EXPECT_EQ(asked, 1);
+}
+
+// And certificates that are renewed later are taken as they come.
+TEST_F(RemoteGroupTest, FilesThatAreMendedLaterAreTaken) {
+  serve();
+  const Pki& pki = Pki::theOne();
+  const std::filesystem::path mine = store.folder() / "mine.key";
+  configureGroup({}, "localhost",
+                 "   ServerCAFile = " + pki.path("ca.pem") + ";\n   ClientCertFile = " + pki.path("alice.pem") +
+                     ";\n   ClientPrivKeyFile = " + mine.string() + ";\n");
+  client.f = module();
+  testing::internal::CaptureStderr();
+  ASSERT_EQ(client.f->C_Initialize(nullptr), CKR_OK);
+  EXPECT_THAT(testing::internal::GetCapturedStderr(),
+              HasSubstr(mine.string() + ": No such file or directory; remote members are down until it is mended"));
+  std::filesystem::copy_file(pki.path("alice.key"), mine);
+  EXPECT_TRUE(awaitHaLog("succeeded for member: " + store.serial(0)));
+  session = client.open(0);
+  EXPECT_EQ(client.login(session), CKR_OK);
+}
+
 TEST_F(RemoteGroupTest, WhatIsWrongWithItsCertificatesIsSaid) {
   serve();
   const Pki& pki = Pki::theOne();

@@ -2,6 +2,7 @@
 
 #include <errno.h>
 #include <sys/random.h>
+#include <sys/stat.h>
 #include <unistd.h>
 
 #include <algorithm>
@@ -17,25 +18,18 @@ std::string ownName() { return std::string(program_invocation_short_name) + "[" 
 }  // namespace
 
 base::Result<std::unique_ptr<Client>, std::string> Client::make(ClientSettings settings) {
-  if (const auto problem = problemOfKeyFile(settings.tls.privateKey)) return base::Failure{*problem};
-  auto context = makeTlsContext(TlsSide::Client, settings.tls);
-  if (!context) return base::Failure{context.error()};
   ApplicationId application{};
   if (getrandom(application.data(), application.size(), 0) != static_cast<ssize_t>(application.size()))
     return base::Failure{std::string("no random numbers: ") + std::system_category().message(errno)};
   try {
-    return std::unique_ptr<Client>(new Client(std::move(settings), std::move(*context), application));
+    return std::unique_ptr<Client>(new Client(std::move(settings), application));
   } catch (const std::system_error& error) {
     return base::Failure{std::string("no thread for remote members: ") + error.what()};
   }
 }
 
-Client::Client(ClientSettings settings, TlsContext context, const ApplicationId& application)
-    : settings_(std::move(settings)),
-      context_(std::move(context)),
-      application_(application),
-      name_(ownName()),
-      keeper_([this] { keep(); }) {}
+Client::Client(ClientSettings settings, const ApplicationId& application)
+    : settings_(std::move(settings)), application_(application), name_(ownName()), keeper_([this] { keep(); }) {}
 
 Client::~Client() {
   {
@@ -44,6 +38,41 @@ Client::~Client() {
     ending_.notifyAll();
   }
   keeper_.join();
+}
+
+Client::FileState Client::stateOf(const std::string& path) {
+  struct stat file {};
+  if (stat(path.c_str(), &file) != 0) return {};
+  return {file.st_ino, file.st_mtim.tv_sec * 1'000'000'000L + file.st_mtim.tv_nsec, file.st_mode};
+}
+
+// Of the files as they are now: certificates are renewed while applications run. Where new ones are no good, those from
+// before are used on.
+base::Result<std::shared_ptr<SSL_CTX>, std::string> Client::context() {
+  const TlsFiles& files = settings_.tls;
+  base::Lock lock(filesMutex_);
+  const std::array<FileState, 3> present{stateOf(files.authorities), stateOf(files.certificate),
+                                         stateOf(files.privateKey)};
+  if ((context_ == nullptr && filesProblem_.empty()) || present != fileStates_) {
+    fileStates_ = present;
+    filesProblem_ = problemOfKeyFile(files.privateKey).value_or("");
+    if (filesProblem_.empty()) {
+      auto made = makeTlsContext(TlsSide::Client, files);
+      if (made) {
+        context_ = std::shared_ptr<SSL_CTX>(made->release(), FreeSsl{});
+      } else {
+        filesProblem_ = made.error();
+      }
+    }
+  }
+  if (context_ == nullptr) return base::Failure{filesProblem_};
+  return context_;
+}
+
+std::optional<std::string> Client::problemOfFiles() {
+  static_cast<void>(context());
+  base::Lock lock(filesMutex_);
+  return filesProblem_.empty() ? std::nullopt : std::optional(filesProblem_);
 }
 
 std::vector<Client::Listing> Client::list() {
@@ -76,7 +105,9 @@ std::vector<Client::Listing> Client::list() {
 }
 
 base::Result<Dialled, DialError> Client::dialTo(std::size_t server, const std::string& serial, base::Monotonic until) {
-  return dial(settings_.servers[server], *context_, {application_, serial}, name_, {until, &ended_});
+  const auto used = context();
+  if (!used) return base::Failure{DialError{CKR_DEVICE_ERROR, used.error()}};
+  return dial(settings_.servers[server], **used, {application_, serial}, name_, {until, &ended_});
 }
 
 void Client::tend(const std::shared_ptr<Attachment>& attachment) {

@@ -25,13 +25,17 @@ struct ClientSettings {
 /// Any thread.
 class Client {
  public:
-  /// The error is what is wrong with a file of the settings, ready to be shown.
+  /// The error is what the system lacks, ready to be shown. Files of the settings that are no good are no error:
+  /// nothing can be reached as long as they are.
   static base::Result<std::unique_ptr<Client>, std::string> make(ClientSettings settings);
   ~Client();
   Client(const Client&) = delete;
   Client& operator=(const Client&) = delete;
 
   const ClientSettings& settings() const { return settings_; }
+
+  /// What is wrong with a file of the settings, ready to be shown, if it was at the last look.
+  std::optional<std::string> problemOfFiles() P11HA_EXCLUDES(filesMutex_);
 
   /// What a server has for this client.
   struct Listing {
@@ -50,14 +54,28 @@ class Client {
   void tend(const std::shared_ptr<Attachment>& attachment) P11HA_EXCLUDES(mutex_);
 
  private:
-  Client(ClientSettings settings, TlsContext context, const ApplicationId& application);
+  /// By which a file that was changed is known.
+  struct FileState {
+    std::uint64_t inode = 0;
+    std::int64_t modified = 0;  // ns
+    std::uint64_t mode = 0;
+    bool operator==(const FileState&) const = default;
+  };
+  static FileState stateOf(const std::string& path);
+
+  Client(ClientSettings settings, const ApplicationId& application);
+  base::Result<std::shared_ptr<SSL_CTX>, std::string> context() P11HA_EXCLUDES(filesMutex_);
   void keep() P11HA_EXCLUDES(mutex_);
 
   const ClientSettings settings_;
-  const TlsContext context_;
   const ApplicationId application_;
   std::atomic<bool> ended_{false};
   const std::string name_;  // of this process, for the servers' logs
+
+  base::Mutex filesMutex_;
+  std::shared_ptr<SSL_CTX> context_ P11HA_GUARDED_BY(filesMutex_);  // of the files as they were
+  std::array<FileState, 3> fileStates_ P11HA_GUARDED_BY(filesMutex_){};
+  std::string filesProblem_ P11HA_GUARDED_BY(filesMutex_);
 
   base::Mutex mutex_;
   base::Condition ending_;

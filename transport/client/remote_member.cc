@@ -50,6 +50,11 @@ RemoteMember::~RemoteMember() {
   if (first_.joinable()) first_.join();
 }
 
+void RemoteMember::notShown(CK_RV rv) {
+  base::Lock lock(attaching_);
+  firstAttached_ = rv;
+}
+
 void RemoteMember::beginAttach() {
   beginning_.store(true);
   try {

@@ -24,6 +24,8 @@ class RemoteMember final : public cryptoki::Member {
   RemoteMember(Client& client, std::string serial, std::optional<std::size_t> home);
   ~RemoteMember() override;
 
+  /// No server has just shown it: the first attach() answers so, and does not ask again.
+  void notShown(CK_RV rv) P11HA_EXCLUDES(attaching_);
   /// Begins the first attach() on a thread of its own; whoever calls attach() then waits for that.
   void beginAttach();
 

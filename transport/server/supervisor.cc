@@ -65,7 +65,7 @@ std::optional<std::string> Supervisor::start() {
   loading_->survey.wait();
   // What is there is served, and the log says what is not.
   take(false);
-  loadStandings();
+  if (auto wrong = loadStandings()) return wrong;
   if (!settings_.controlSocket.empty()) {
     if (auto wrong = control_.listenLocal(settings_.controlSocket)) return wrong;
     controlPath_ = settings_.controlSocket;

@@ -133,7 +133,7 @@ class Supervisor {
   void publish();
   void answerControllers();
 
-  void loadStandings();
+  std::optional<std::string> loadStandings();
   bool saveStandings();
   const Partition* find(std::string_view name) const;
   void watch(int descriptor, std::uint32_t events, std::uint64_t key);

@@ -1,12 +1,15 @@
 // What p11ha-memberd ctl asks of the supervisor.
+#include <fcntl.h>
 #include <sys/epoll.h>
 #include <sys/socket.h>
 
 #include <algorithm>
 #include <cerrno>
 #include <cstdio>
+#include <filesystem>
 #include <fstream>
 #include <sstream>
+#include <system_error>
 
 #include "transport/server/supervisor.h"
 
@@ -70,7 +73,14 @@ void Supervisor::acceptController() {
     case Listener::Accepted::Connection:
       break;
   }
-  if (controllers_.size() >= kMostControllers) return;
+  if (controllers_.size() >= kMostControllers) {
+    // The oldest that has not said what it wants: one that hangs keeps nobody out.
+    const auto idle = std::find_if(controllers_.begin(), controllers_.end(), [](const auto& each) {
+      return each.second.answer.empty() && each.second.awaited == 0 && each.second.reload == 0;
+    });
+    if (idle == controllers_.end()) return;
+    controllers_.erase(idle);
+  }
   const Id id = nextId_++;
   Controller& controller = controllers_[id];
   controller.socket = std::move(socket);
@@ -202,39 +212,60 @@ std::string Supervisor::listClients() const {
 }
 
 // A line each: "deactivated SERIAL", "revoked SERIAL", "revoked SERIAL CLIENT", tabs between.
-void Supervisor::loadStandings() {
-  if (settings_.stateFile.empty()) return;
-  std::ifstream file(settings_.stateFile);
+// What is revoked must not be served because a file cannot be read.
+std::optional<std::string> Supervisor::loadStandings() {
+  const std::string& path = settings_.stateFile;
+  if (path.empty()) return std::nullopt;
+  std::error_code error;
+  const auto kind = std::filesystem::status(path, error).type();
+  if (kind == std::filesystem::file_type::not_found) return std::nullopt;
+  if (kind != std::filesystem::file_type::regular)
+    return path + ": " + (error ? error.message() : std::string("not a regular file"));
+  std::ifstream file(path);
+  std::size_t number = 0;
   for (std::string line; std::getline(file, line);) {
+    ++number;
     const auto words = wordsOf(line);
     if (words.size() < 2 || words.size() > 3 || (words[0] != "deactivated" && words[0] != "revoked")) {
-      log_.warning(settings_.stateFile + ": not understood: " + line);
-      continue;
+      return path + ":" + std::to_string(number) +
+             ": expected \"deactivated\" or \"revoked\" and a serial number; mend it, or remove it and set the "
+             "states again";
     }
     change(words[0] == "revoked" ? "revoke" : "deactivate", standings_[words[1]], words.size() == 3 ? words[2] : "");
   }
+  if (!file.eof()) return path + ": cannot be read";
+  return std::nullopt;
 }
 
 // False: they would not outlive a restart.
 bool Supervisor::saveStandings() {
   if (settings_.stateFile.empty()) return true;
-  const std::string fresh = settings_.stateFile + ".new";
-  {
-    std::ofstream file(fresh, std::ios::trunc);
-    for (const auto& [serial, standing] : standings_) {
-      if (standing.deactivated) file << "deactivated\t" << serial << "\n";
-      if (standing.revoked) file << "revoked\t" << serial << "\n";
-      for (const std::string& client : standing.revokedFrom) file << "revoked\t" << serial << "\t" << client << "\n";
-    }
-    file.flush();
-    if (!file) {
-      log_.error(fresh + ": cannot be written: the partitions' states are not kept");
-      return false;
-    }
+  std::string text;
+  const auto add = [&text](const char* state, const std::string& serial, const std::string& client) {
+    text.append(state).append("\t").append(serial);
+    if (!client.empty()) text.append("\t").append(client);
+    text += '\n';
+  };
+  for (const auto& [serial, standing] : standings_) {
+    if (standing.deactivated) add("deactivated", serial, "");
+    if (standing.revoked) add("revoked", serial, "");
+    for (const std::string& client : standing.revokedFrom) add("revoked", serial, client);
   }
-  if (std::rename(fresh.c_str(), settings_.stateFile.c_str()) == 0) return true;
-  log_.error(settings_.stateFile + ": cannot be replaced: the partitions' states are not kept");
-  return false;
+  const std::filesystem::path path = settings_.stateFile;
+  const std::string fresh = settings_.stateFile + ".new";
+  const auto failed = [&](const std::string& file) {
+    log_.error(file + ": " + std::generic_category().message(errno) + ": the partitions' states are not kept");
+    return false;
+  };
+  const Descriptor file(open(fresh.c_str(), O_WRONLY | O_CREAT | O_TRUNC | O_CLOEXEC, 0600));
+  if (!file) return failed(fresh);
+  const ssize_t written = write(file.get(), text.data(), text.size());
+  if (written != static_cast<ssize_t>(text.size()) || fsync(file.get()) != 0) return failed(fresh);
+  if (std::rename(fresh.c_str(), path.c_str()) != 0) return failed(path);
+  // Only now does it outlive a power cut.
+  const std::string folder = path.has_parent_path() ? path.parent_path() : ".";
+  const Descriptor directory(open(folder.c_str(), O_RDONLY | O_DIRECTORY | O_CLOEXEC));
+  return (directory && fsync(directory.get()) == 0) || failed(folder);
 }
 
 }  // namespace p11ha::transport

@@ -32,6 +32,19 @@ std::string describeAlert(int alert) {
   return alert == TLS13_AD_CERTIFICATE_REQUIRED ? "certificate required" : SSL_alert_desc_string_long(alert);
 }
 
+// Nobody is there to be asked for a password, and the application's input is its own.
+int noPassword(char* /*buffer*/, int /*size*/, int /*writing*/, void* wanted) {
+  *static_cast<bool*>(wanted) = true;
+  return -1;
+}
+
+// Opening anything else might wait for somebody, or for ever.
+std::optional<std::string> problemOfFile(const std::string& path) {
+  struct stat there {};
+  if (stat(path.c_str(), &there) != 0 || S_ISREG(there.st_mode) || S_ISDIR(there.st_mode)) return std::nullopt;
+  return path + ": not a regular file";
+}
+
 }  // namespace
 
 std::string takeTlsError(const std::string& otherwise) {
@@ -59,7 +72,10 @@ std::optional<std::string> problemOfKeyFile(const std::string& path) {
   return path + ": others than its owner and its group may use it";
 }
 
-base::Result<TlsContext, std::string> makeTlsContext(TlsSide side, const TlsFiles& files) {
+base::Result<TlsContext, std::string> makeTlsContext(TlsSide side, const TlsFiles& files, OwnDates dates) {
+  for (const std::string* const path : {&files.authorities, &files.certificate, &files.privateKey}) {
+    if (auto problem = problemOfFile(*path)) return base::Failure{*problem};
+  }
   ERR_clear_error();
   TlsContext context(SSL_CTX_new(side == TlsSide::Server ? TLS_server_method() : TLS_client_method()));
   if (context == nullptr) return base::Failure{takeTlsError("TLS cannot be had")};
@@ -73,16 +89,24 @@ base::Result<TlsContext, std::string> makeTlsContext(TlsSide side, const TlsFile
   // The hardware does these well, and 128 bits are enough for the rest.
   SSL_CTX_set_ciphersuites(raw, "TLS_AES_128_GCM_SHA256:TLS_AES_256_GCM_SHA384:TLS_CHACHA20_POLY1305_SHA256");
   if (side == TlsSide::Server) SSL_CTX_set_alpn_select_cb(raw, selectProtocol, nullptr);
+  bool encrypted = false;
+  SSL_CTX_set_default_passwd_cb(raw, noPassword);
+  SSL_CTX_set_default_passwd_cb_userdata(raw, &encrypted);
   if (SSL_CTX_load_verify_file(raw, files.authorities.c_str()) != 1) return failed(files.authorities, "no certificate");
   if (SSL_CTX_use_certificate_chain_file(raw, files.certificate.c_str()) != 1)
     return failed(files.certificate, "no certificate");
-  if (SSL_CTX_use_PrivateKey_file(raw, files.privateKey.c_str(), SSL_FILETYPE_PEM) != 1)
-    return failed(files.privateKey, "no private key");
+  if (SSL_CTX_use_PrivateKey_file(raw, files.privateKey.c_str(), SSL_FILETYPE_PEM) != 1) {
+    if (!encrypted) return failed(files.privateKey, "no private key");
+    ERR_clear_error();
+    return base::Failure{files.privateKey + ": is encrypted: a key without a password is needed"};
+  }
   if (SSL_CTX_check_private_key(raw) != 1) return failed(files.privateKey, "it does not belong to the certificate");
+  SSL_CTX_set_default_passwd_cb_userdata(raw, nullptr);
   const X509* const own = SSL_CTX_get0_certificate(raw);
-  if (X509_cmp_current_time(X509_get0_notAfter(own)) < 0)
+  const bool checked = dates == OwnDates::Checked;
+  if (checked && X509_cmp_current_time(X509_get0_notAfter(own)) < 0)
     return failed(files.certificate, "the certificate has expired");
-  if (X509_cmp_current_time(X509_get0_notBefore(own)) > 0)
+  if (checked && X509_cmp_current_time(X509_get0_notBefore(own)) > 0)
     return failed(files.certificate, "the certificate is not valid yet");
   if (side == TlsSide::Server) {
     // Told to the client, so that it can choose which of its certificates to show.

@@ -27,10 +27,14 @@ using TlsContext = std::unique_ptr<SSL_CTX, FreeSsl>;
 
 enum class TlsSide : std::uint8_t { Client, Server };
 
+/// Whether a certificate of one's own that is not valid now is an error. Where not, the other side tells.
+enum class OwnDates : std::uint8_t { Checked, Unchecked };
+
 /// Nothing older than TLS 1.3, no tickets, no renegotiation, a certificate wanted from the other side; a server selects
 /// kProtocolName. The error names the file and what is wrong with it, an expired certificate of one's own included. Any
 /// thread, as everything here.
-base::Result<TlsContext, std::string> makeTlsContext(TlsSide side, const TlsFiles& files);
+base::Result<TlsContext, std::string> makeTlsContext(TlsSide side, const TlsFiles& files,
+                                                     OwnDates dates = OwnDates::Checked);
 
 /// What is wrong with the file of a private key, apart from its content.
 std::optional<std::string> problemOfKeyFile(const std::string& path);

@@ -7,6 +7,7 @@
 #include <fstream>
 
 #include "tests/support/pki.h"
+#include "tests/support/program.h"
 #include "transport/tls/channel.h"
 #include "transport/wire/client_hello.h"
 
@@ -22,16 +23,10 @@ TlsFiles filesOf(const std::string& name, const std::string& authority = "ca") {
   return {pki.path(authority + ".pem"), pki.path(name + ".pem"), pki.path(name + ".key")};
 }
 
-// A context with an expired certificate of one's own, which makeTlsContext() refuses to make.
 TlsContext contextOf(TlsSide side, const std::string& name, const std::string& authority = "ca") {
-  auto made = makeTlsContext(side, filesOf(name, authority));
-  if (made) return std::move(*made);
-  auto other = makeTlsContext(side, filesOf(side == TlsSide::Server ? "server" : "alice", authority));
-  EXPECT_TRUE(other.ok());
-  const TlsFiles files = filesOf(name, authority);
-  EXPECT_EQ(SSL_CTX_use_certificate_chain_file(other->get(), files.certificate.c_str()), 1);
-  EXPECT_EQ(SSL_CTX_use_PrivateKey_file(other->get(), files.privateKey.c_str(), SSL_FILETYPE_PEM), 1);
-  return std::move(*other);
+  auto made = makeTlsContext(side, filesOf(name, authority), OwnDates::Unchecked);
+  EXPECT_TRUE(made.ok());
+  return std::move(*made);
 }
 
 // Two sides that hand each other what they have to say.
@@ -242,6 +237,24 @@ TEST(TlsFiles, AreNamedWhereTheyAreWrong) {
   EXPECT_EQ(problemOf(TlsSide::Client, files), files.privateKey + ": key values mismatch");
   files = filesOf("expired");
   EXPECT_EQ(problemOf(TlsSide::Client, files), files.certificate + ": the certificate has expired");
+}
+
+// Nor does anybody wait for a password, or for whoever writes into a pipe.
+TEST(TlsFiles, NobodyIsAskedForAPassword) {
+  TlsFiles files = filesOf("alice");
+  const std::string plain = files.privateKey;
+  files.privateKey = Pki::theOne().path("secret.key");
+  for (const char* const format : {"pkey", "ec"}) {
+    const auto made = tests::runCommandLine(std::string("openssl ") + format + " -in " + plain +
+                                            " -aes128 -passout pass:x -out " + files.privateKey + " 2>&1");
+    ASSERT_EQ(made.status, 0) << made.text;
+    EXPECT_EQ(problemOf(TlsSide::Client, files),
+              files.privateKey + ": is encrypted: a key without a password is needed")
+        << format;
+  }
+  std::filesystem::remove(files.privateKey);
+  ASSERT_EQ(mkfifo(files.privateKey.c_str(), 0600), 0);
+  EXPECT_EQ(problemOf(TlsSide::Client, files), files.privateKey + ": not a regular file");
 }
 
 TEST(TlsFiles, AKeyIsNotForEverybody) {
