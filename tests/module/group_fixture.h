@@ -22,6 +22,10 @@ inline CK_ULONG aesLength = 32;
 inline CK_BYTE rsaExponent[] = {1, 0, 1};
 inline CK_BYTE p256[] = {0x06, 0x08, 0x2a, 0x86, 0x48, 0xce, 0x3d, 0x03, 0x01, 0x07};
 
+inline CK_OBJECT_CLASS publicKeys = CKO_PUBLIC_KEY;
+inline CK_OBJECT_CLASS privateKeys = CKO_PRIVATE_KEY;
+inline CK_OBJECT_CLASS secretKeys = CKO_SECRET_KEY;
+inline CK_ATTRIBUTE ofClass(CK_OBJECT_CLASS& value) { return {CKA_CLASS, &value, sizeof value}; }
 inline CK_ATTRIBUTE flag(CK_ATTRIBUTE_TYPE type, bool value = true) {
   return {type, value ? &yes : &no, sizeof(CK_BBOOL)};
 }

@@ -6,11 +6,6 @@
 namespace p11ha::tests {
 namespace {
 
-CK_OBJECT_CLASS publicKeys = CKO_PUBLIC_KEY;
-CK_OBJECT_CLASS privateKeys = CKO_PRIVATE_KEY;
-CK_OBJECT_CLASS secretKeys = CKO_SECRET_KEY;
-CK_ATTRIBUTE ofClass(CK_OBJECT_CLASS& value) { return {CKA_CLASS, &value, sizeof value}; }
-
 using Keys = std::set<CK_OBJECT_HANDLE>;
 using Signers = std::set<Keys>;
 

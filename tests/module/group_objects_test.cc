@@ -6,10 +6,6 @@ namespace {
 
 using GroupObjects = WorkingGroup;
 
-CK_ATTRIBUTE ofClass(CK_OBJECT_CLASS& value) { return {CKA_CLASS, &value, sizeof value}; }
-CK_OBJECT_CLASS publicKeys = CKO_PUBLIC_KEY;
-CK_OBJECT_CLASS privateKeys = CKO_PRIVATE_KEY;
-CK_OBJECT_CLASS secretKeys = CKO_SECRET_KEY;
 CK_OBJECT_CLASS data = CKO_DATA;
 
 TEST_F(GroupObjects, AnEcKeyPairIsOnEachMember) {

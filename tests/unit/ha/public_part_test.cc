@@ -7,7 +7,7 @@ namespace {
 
 using Bytes = std::vector<std::uint8_t>;
 
-Identity identity(CK_OBJECT_CLASS objectClass, Bytes id, Bytes material, Bytes label = {}) {
+Identity objectOf(CK_OBJECT_CLASS objectClass, Bytes id, Bytes material, Bytes label = {}) {
   Identity i;
   i.objectClass = objectClass;
   i.type = CKK_EC;
@@ -18,10 +18,10 @@ Identity identity(CK_OBJECT_CLASS objectClass, Bytes id, Bytes material, Bytes l
   return i;
 }
 Identity publicKey(Bytes id, Bytes material, Bytes label = {}) {
-  return identity(CKO_PUBLIC_KEY, std::move(id), std::move(material), std::move(label));
+  return objectOf(CKO_PUBLIC_KEY, std::move(id), std::move(material), std::move(label));
 }
 Identity privateKey(Bytes id, Bytes label = {}) {
-  return identity(CKO_PRIVATE_KEY, std::move(id), {}, std::move(label));
+  return objectOf(CKO_PRIVATE_KEY, std::move(id), {}, std::move(label));
 }
 
 TEST(LendMaterial, OfOnePairThePublicKeyLends) {
@@ -92,7 +92,7 @@ TEST(LendMaterial, WhatAKeyHasItKeepsAndItCounts) {
 TEST(LendMaterial, NobodyElseLends) {
   Identity rsa = publicKey({1}, {7});
   rsa.type = CKK_RSA;
-  const std::vector<Identity> others = {publicKey({2}, {7}), rsa, identity(CKO_CERTIFICATE, {1}, {7}),
+  const std::vector<Identity> others = {publicKey({2}, {7}), rsa, objectOf(CKO_CERTIFICATE, {1}, {7}),
                                         publicKey({1}, {})};
   for (const Identity& other : others) {
     std::vector<Identity> all = {privateKey({1}), other};
@@ -102,7 +102,7 @@ TEST(LendMaterial, NobodyElseLends) {
 }
 
 TEST(LendMaterial, OnlyPrivateKeysBorrow) {
-  const Identity secret = identity(CKO_SECRET_KEY, {1}, {});
+  const Identity secret = objectOf(CKO_SECRET_KEY, {1}, {});
   std::vector<Identity> all = {secret, publicKey({1}, {7})};
   EXPECT_TRUE(lendMaterial(all).empty());
   EXPECT_EQ(all[0], secret);
