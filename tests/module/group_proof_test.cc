@@ -53,8 +53,6 @@ class GroupProof : public WorkingGroup {
     return all;
   }
 
-  CK_OBJECT_CLASS privateKeys = CKO_PRIVATE_KEY;
-  CK_OBJECT_CLASS publicKeys = CKO_PUBLIC_KEY;
   Template privateOnes() { return {{CKA_CLASS, &privateKeys, sizeof privateKeys}, text(CKA_LABEL, label)}; }
   Template publicOnes() { return {{CKA_CLASS, &publicKeys, sizeof publicKeys}, text(CKA_LABEL, label)}; }
   const std::string label = "deriving";
