@@ -43,9 +43,9 @@ struct Options {
   std::size_t members = 1;
   std::string only;
   std::size_t every = 1;
+  std::string differences;
 
   bool whole() const { return only.empty() && every == 1; }
-  std::string differences;
 };
 
 // "softhsm 3", "softhsm remote 1".

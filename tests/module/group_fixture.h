@@ -112,9 +112,15 @@ class GroupTest : public testing::Test {
     return result.output;
   }
   std::string member(std::size_t index) const { return "serial:" + store.serial(index); }
-  /// How often the member was asked.
+  /// How often the member was asked, and how often a rule answered for it.
   unsigned long asked(std::size_t index, const std::string& function) const {
-    std::istringstream lines(tell("stats " + member(index)));
+    return tallied("stats", index, function);
+  }
+  unsigned long refused(std::size_t index, const std::string& function) const {
+    return tallied("refused", index, function);
+  }
+  unsigned long tallied(const std::string& what, std::size_t index, const std::string& function) const {
+    std::istringstream lines(tell(what + " " + member(index)));
     std::string name;
     unsigned long count = 0;
     while (lines >> name >> count) {

@@ -57,16 +57,6 @@ class GroupIdentity : public WorkingGroup {
     }
     return true;
   }
-  /// How often a rule answered for the member.
-  unsigned long refused(std::size_t index, const std::string& function) const {
-    std::istringstream lines(tell("refused " + member(index)));
-    std::string name;
-    unsigned long count = 0;
-    while (lines >> name >> count) {
-      if (name == function) return count;
-    }
-    return 0;
-  }
 
   /// Past the group: under which of these public keys of member 0 the signature is good.
   Keys goodUnder(CK_MECHANISM_TYPE type, const std::vector<CK_OBJECT_HANDLE>& keys, Bytes signature) const {

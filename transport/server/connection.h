@@ -79,7 +79,6 @@ class Connection : public std::enable_shared_from_this<Connection> {
   bool charge(Task& task, std::size_t room) P11HA_EXCLUDES(mutex_);
   std::optional<DecodeError> decode(Task& task, std::optional<cryptoki::Call>& init,
                                     std::optional<cryptoki::Call>& call, bool& finished);
-  bool answer(Task& task, Buffer& to);
   void finish(TaskPtr task);
   void hand(TaskPtr task, bool slow);
   void end();

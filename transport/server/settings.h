@@ -39,11 +39,11 @@ struct AllowedClient {
 };
 
 struct ServerLimits {
-  std::uint32_t clients = 256;       // applications, each with a process
-  std::uint32_t connections = 4096;  // all together
-  std::uint32_t unfinished = 256;    // connections whose handshake is not done
-  std::uint32_t clientApplications = 128;
-  std::uint32_t clientConnections = 2048;  // of one client, by its certificate
+  std::uint32_t clients = 256;             // applications, each with a process
+  std::uint32_t connections = 4096;        // all together
+  std::uint32_t unfinished = 256;          // connections whose handshake is not done
+  std::uint32_t clientApplications = 128;  // of one client, by its certificate
+  std::uint32_t clientConnections = 2048;  // likewise
   std::uint32_t sessions = 4096;           // of one application
   std::uint32_t inFlight = 1024;           // requests on one connection
   Limits frame;
