@@ -53,7 +53,7 @@ std::unique_ptr<RemoteTokens> RemoteTokens::make(const config::Settings& setting
       complaints.push_back(listing.problem);
       tokens->unasked_ = true;
     } else if (listing.partitions.empty()) {
-      complaints.push_back("server " + settings.client.servers[listing.server].name +
+      complaints.push_back("server " + tokens->client_->settings().servers[listing.server].text() +
                            ": it has no partition for this client's certificate");
     }
     for (const transport::PartitionInfo& partition : listing.partitions)

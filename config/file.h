@@ -27,6 +27,4 @@ class Descriptor {
 
 inline std::string errorText(int error) { return std::error_code(error, std::generic_category()).message(); }
 
-Stamp stampFrom(const struct stat& from);
-
 }  // namespace p11ha::config

@@ -24,18 +24,6 @@ Descriptor::~Descriptor() {
   if (fd_ >= 0) close(fd_);
 }
 
-Stamp stampFrom(const struct stat& from) {
-  return {static_cast<std::uint64_t>(from.st_dev), static_cast<std::uint64_t>(from.st_ino),
-          static_cast<std::uint64_t>(from.st_size), static_cast<std::int64_t>(from.st_mtim.tv_sec),
-          static_cast<std::int64_t>(from.st_mtim.tv_nsec)};
-}
-
-std::optional<Stamp> stampOf(const std::string& path) {
-  struct stat found {};
-  if (stat(path.c_str(), &found) != 0) return std::nullopt;
-  return stampFrom(found);
-}
-
 base::Result<Loaded, Diagnostic> load(const std::string& path, std::size_t most) {
   const Descriptor file(open(path.c_str(), O_RDONLY | O_CLOEXEC | O_NONBLOCK | O_NOCTTY));
   if (!file.isOpen()) return failure(path, "expected a readable configuration file: " + errorText(errno));
@@ -61,7 +49,7 @@ base::Result<Loaded, Diagnostic> load(const std::string& path, std::size_t most)
     }
     text.append(piece.data(), static_cast<std::size_t>(n));
   }
-  return Loaded{Document::parse(std::move(text), path), stampFrom(found)};
+  return Loaded{Document::parse(std::move(text), path), base::stampFrom(found)};
 }
 
 }  // namespace p11ha::config

@@ -76,7 +76,7 @@ class Temporary {
 };
 
 base::Result<Saved, Problem> replace(const std::string& path, std::string_view text,
-                                     const std::optional<Stamp>& expected) {
+                                     const std::optional<base::FileStamp>& expected) {
   const auto followed = followLinks(path);
   if (!followed) return base::Failure{followed.error()};
   const std::string name = followed->filename().string();
@@ -105,19 +105,19 @@ base::Result<Saved, Problem> replace(const std::string& path, std::string_view t
   if (fstat(temporary.get(), &made) != 0) return base::Failure{errorText(errno)};
 
   if (expected) {
-    const auto now = stampOf(*followed);
+    const auto now = base::stampOf(*followed);
     if (!now || *now != *expected) return base::Failure{Problem("it was changed by another since it was read")};
   }
   if (!temporary.renameTo(name)) return base::Failure{errorText(errno)};
   // Some file systems cannot sync a directory, and say so with EINVAL: there is nothing more to do for durability.
   const bool durable = fsync(directory.get()) == 0 || errno == EINVAL;
-  return Saved{stampFrom(made), durable};
+  return Saved{base::stampFrom(made), durable};
 }
 
 }  // namespace
 
 base::Result<Saved, Diagnostic> save(const std::string& path, std::string_view text,
-                                     const std::optional<Stamp>& expected) {
+                                     const std::optional<base::FileStamp>& expected) {
   auto saved = replace(path, text, expected);
   if (saved) return *saved;
   return base::Failure{

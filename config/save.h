@@ -12,8 +12,8 @@
 namespace p11ha::config {
 
 struct Saved {
-  Stamp stamp;           ///< of the file that is there now
-  bool durable = false;  ///< false: the directory could not be synced, so that a power cut may bring back the old file
+  base::FileStamp stamp;  ///< of the file that is there now
+  bool durable = false;   ///< false: the directory could not be synced, so that a power cut may bring back the old file
 };
 
 /// Writes `text` to a temporary file beside `path`, syncs it, gives it mode and owner of the old file (0644 less the
@@ -24,6 +24,6 @@ struct Saved {
 /// undoes the other. One thread per path: processes that save at the same moment both succeed, and the last one wins.
 /// Errors, as a Diagnostic without a line; then the old file is untouched and no temporary file is left.
 base::Result<Saved, Diagnostic> save(const std::string& path, std::string_view text,
-                                     const std::optional<Stamp>& expected = std::nullopt);
+                                     const std::optional<base::FileStamp>& expected = std::nullopt);
 
 }  // namespace p11ha::config

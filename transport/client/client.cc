@@ -2,7 +2,6 @@
 
 #include <errno.h>
 #include <sys/random.h>
-#include <sys/stat.h>
 #include <unistd.h>
 
 #include <algorithm>
@@ -40,39 +39,28 @@ Client::~Client() {
   keeper_.join();
 }
 
-Client::FileState Client::stateOf(const std::string& path) {
-  struct stat file {};
-  if (stat(path.c_str(), &file) != 0) return {};
-  return {file.st_ino, file.st_mtim.tv_sec * 1'000'000'000L + file.st_mtim.tv_nsec, file.st_mode};
-}
-
 // Of the files as they are now: certificates are renewed while applications run. Where new ones are no good, those from
 // before are used on.
 base::Result<std::shared_ptr<SSL_CTX>, std::string> Client::context() {
   const TlsFiles& files = settings_.tls;
   base::Lock lock(filesMutex_);
-  const std::array<FileState, 3> present{stateOf(files.authorities), stateOf(files.certificate),
-                                         stateOf(files.privateKey)};
-  if ((context_ == nullptr && filesProblem_.empty()) || present != fileStates_) {
-    fileStates_ = present;
-    filesProblem_ = problemOfKeyFile(files.privateKey).value_or("");
-    if (filesProblem_.empty()) {
-      auto made = makeTlsContext(TlsSide::Client, files);
-      if (made) {
-        context_ = std::shared_ptr<SSL_CTX>(made->release(), FreeSsl{});
-      } else {
-        filesProblem_ = made.error();
-      }
-    }
+  const std::array present{base::stampOf(files.authorities), base::stampOf(files.certificate),
+                           base::stampOf(files.privateKey)};
+  if (const auto problem = problemOfKeyFile(files.privateKey)) {
+    filesProblem_ = *problem;
+  } else if (present != stamps_) {
+    stamps_ = present;
+    auto made = makeTlsContext(TlsSide::Client, files);
+    filesProblem_ = made ? std::string() : made.error();
+    if (made) context_ = std::shared_ptr<SSL_CTX>(made->release(), FreeSsl{});
   }
   if (context_ == nullptr) return base::Failure{filesProblem_};
   return context_;
 }
 
 std::optional<std::string> Client::problemOfFiles() {
-  static_cast<void>(context());
-  base::Lock lock(filesMutex_);
-  return filesProblem_.empty() ? std::nullopt : std::optional(filesProblem_);
+  const auto used = context();
+  return used ? std::nullopt : std::optional(used.error());
 }
 
 std::vector<Client::Listing> Client::list() {

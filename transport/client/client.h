@@ -1,12 +1,15 @@
 // This process as a client of appliances.
 #pragma once
 
+#include <array>
 #include <chrono>
 #include <memory>
+#include <optional>
 #include <string>
 #include <thread>
 #include <vector>
 
+#include "base/file_stamp.h"
 #include "transport/client/remote_member.h"
 
 namespace p11ha::transport {
@@ -34,7 +37,7 @@ class Client {
 
   const ClientSettings& settings() const { return settings_; }
 
-  /// What is wrong with a file of the settings, ready to be shown, if it was at the last look.
+  /// What is wrong with the files of the settings as they are now, ready to be shown.
   std::optional<std::string> problemOfFiles() P11HA_EXCLUDES(filesMutex_);
 
   /// What a server has for this client.
@@ -54,15 +57,6 @@ class Client {
   void tend(const std::shared_ptr<Attachment>& attachment) P11HA_EXCLUDES(mutex_);
 
  private:
-  /// By which a file that was changed is known.
-  struct FileState {
-    std::uint64_t inode = 0;
-    std::int64_t modified = 0;  // ns
-    std::uint64_t mode = 0;
-    bool operator==(const FileState&) const = default;
-  };
-  static FileState stateOf(const std::string& path);
-
   Client(ClientSettings settings, const ApplicationId& application);
   base::Result<std::shared_ptr<SSL_CTX>, std::string> context() P11HA_EXCLUDES(filesMutex_);
   void keep() P11HA_EXCLUDES(mutex_);
@@ -74,7 +68,7 @@ class Client {
 
   base::Mutex filesMutex_;
   std::shared_ptr<SSL_CTX> context_ P11HA_GUARDED_BY(filesMutex_);  // of the files as they were
-  std::array<FileState, 3> fileStates_ P11HA_GUARDED_BY(filesMutex_){};
+  std::array<std::optional<base::FileStamp>, 3> stamps_ P11HA_GUARDED_BY(filesMutex_);
   std::string filesProblem_ P11HA_GUARDED_BY(filesMutex_);
 
   base::Mutex mutex_;

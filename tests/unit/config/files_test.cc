@@ -81,7 +81,7 @@ TEST_F(Files, LoadsAFileWhole) {
     ASSERT_TRUE(loaded.ok());
     EXPECT_EQ(loaded->document.text(), text);
     EXPECT_EQ(loaded->document.file(), at("c"));
-    EXPECT_EQ(loaded->stamp, stampOf(at("c")));
+    EXPECT_EQ(loaded->stamp, base::stampOf(at("c")));
   }
   EXPECT_EQ(load("/dev/null")->document.text(), "");
 }
@@ -94,7 +94,7 @@ TEST_F(Files, SaysWhyAFileCannotBeLoaded) {
   EXPECT_EQ(load(at("pipe")).error().format(), at("pipe") + ": expected a configuration file, found something else");
   EXPECT_EQ(load("/dev/zero", 100000).error().format(),
             "/dev/zero: expected a configuration file of at most 100000 bytes");
-  EXPECT_EQ(stampOf(at("none")), std::nullopt);
+  EXPECT_EQ(base::stampOf(at("none")), std::nullopt);
 }
 
 TEST_F(Files, TheLimitItselfIsNotTooMuch) {
@@ -107,7 +107,7 @@ TEST_F(Files, SavesANewFile) {
   const auto saved = save(at("c"), "text");
   ASSERT_TRUE(saved.ok());
   EXPECT_TRUE(saved->durable);
-  EXPECT_EQ(saved->stamp, stampOf(at("c")));
+  EXPECT_EQ(saved->stamp, base::stampOf(at("c")));
   EXPECT_EQ(contentOf(at("c")), "text");
   struct stat found {};
   ASSERT_EQ(stat(at("c").c_str(), &found), 0);
@@ -212,7 +212,7 @@ TEST_F(Files, RefusesToUndoTheChangeOfAnother) {
 TEST_F(Files, AChainOfSavesKeepsItsStamps) {
   put(at("c"), "");
   auto loaded = load(at("c"));
-  Stamp stamp = loaded->stamp;
+  base::FileStamp stamp = loaded->stamp;
   for (int i = 0; i < 10; ++i) {
     ASSERT_TRUE(loaded->document.set("HARecovery", "g", std::to_string(i)).ok());
     const auto saved = save(at("c"), loaded->document.text(), stamp);
