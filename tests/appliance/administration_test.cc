@@ -4,6 +4,7 @@
 #include <sys/stat.h>
 #include <sys/un.h>
 
+#include <algorithm>
 #include <fstream>
 
 #include "tests/appliance/appliance.h"
@@ -269,6 +270,11 @@ TEST_F(AdministrationTest, NoMoreApplicationsThanThereMayBe) {
   EXPECT_TRUE(awaitLog("there are 2 applications already"));
   one->close();
   EXPECT_TRUE(await([&] { return client("alice")->greet(); }, "room for another"));
+  const auto onlyOneIsLeft = [&] {
+    const std::string all = ctl("clients").second;
+    return std::count(all.begin(), all.end(), '\n') == 2;
+  };
+  ASSERT_TRUE(await(onlyOneIsLeft, "the end of that one"));
   // One that never shows who it is keeps nobody out.
   std::vector<std::unique_ptr<RawClient>> hollow;
   for (int i = 0; i < 3; ++i) {
