@@ -1,45 +1,20 @@
 #include "transport/server/connection.h"
 
-#include <fcntl.h>
-#include <netinet/in.h>
-#include <netinet/tcp.h>
 #include <sys/socket.h>
 
 #include <cerrno>
 #include <system_error>
 #include <thread>
 
-#include "transport/codec/answer.h"
 #include "transport/server/worker.h"
 
 namespace p11ha::transport {
 
-using cryptoki::Call;
 using cryptoki::Fn;
 
 namespace {
 
 constexpr std::size_t kReceive = 64UL << 10;
-/// An answer waits for no longer than that for others to go with it.
-constexpr std::int64_t kTogether = 100'000;
-/// Of requests in flight, and of answers that the client does not take: then it is not read from.
-constexpr std::size_t kMostHeld = 64UL << 20;
-/// What a call may take without being counted; those that need more try with more.
-constexpr std::size_t kLittle = 64UL << 10;
-constexpr std::size_t kSome = 1UL << 20;
-constexpr std::size_t kMuch = 17UL << 20;
-constexpr unsigned kCompany = 32;
-constexpr std::chrono::milliseconds kLinger{500};
-constexpr std::chrono::milliseconds kLook{20};
-constexpr int kKeepAliveIdle = 20;
-constexpr int kKeepAliveInterval = 5;
-constexpr int kKeepAliveCount = 4;
-
-void setTimeout(int socket, int option, std::chrono::milliseconds time) {
-  const auto milliseconds = std::max<std::int64_t>(time.count(), 1);
-  const timeval value{milliseconds / 1000, (milliseconds % 1000) * 1000};
-  setsockopt(socket, SOL_SOCKET, option, &value, sizeof value);
-}
 
 bool isKeyGeneration(Fn fn) { return fn == Fn::GenerateKey || fn == Fn::GenerateKeyPair; }
 
@@ -68,35 +43,6 @@ bool Connection::start() {
   }
 }
 
-void Connection::serve() {
-  const int fd = socket_.get();
-  fcntl(fd, F_SETFL, fcntl(fd, F_GETFL) & ~O_NONBLOCK);
-  const int on = 1;
-  setsockopt(fd, IPPROTO_TCP, TCP_NODELAY, &on, sizeof on);
-  setsockopt(fd, SOL_SOCKET, SO_KEEPALIVE, &on, sizeof on);
-  setsockopt(fd, IPPROTO_TCP, TCP_KEEPIDLE, &kKeepAliveIdle, sizeof kKeepAliveIdle);
-  setsockopt(fd, IPPROTO_TCP, TCP_KEEPINTVL, &kKeepAliveInterval, sizeof kKeepAliveInterval);
-  setsockopt(fd, IPPROTO_TCP, TCP_KEEPCNT, &kKeepAliveCount, sizeof kKeepAliveCount);
-  setTimeout(fd, SO_SNDTIMEO, bounds_.send);
-  try {
-    if (shakeHands()) {
-      if (const auto goodbye = greet()) {
-        worker_.log().warning(handed_.address + ": refused: " + goodbye->text);
-        sayGoodbye(*goodbye);
-      } else {
-        const timeval never{};
-        setsockopt(fd, SOL_SOCKET, SO_RCVTIMEO, &never, sizeof never);
-        return read();
-      }
-    }
-  } catch (const std::bad_alloc&) {
-    worker_.log().error(handed_.address + ": no memory left for it");
-  }
-  end();
-}
-
-void Connection::refuse(const std::string& why) { worker_.log().warning(handed_.address + ": refused: " + why); }
-
 // Whatever there is of plain bytes.
 bool Connection::decrypt() {
   base::Lock lock(channelMutex_);
@@ -106,120 +52,6 @@ bool Connection::decrypt() {
     frames_.filled(got);
     if (got == 0) return status == TlsChannel::Status::WantInput;
     if (channel_.drained()) return true;
-  }
-}
-
-// More bytes of the network, before the time is over. Only before the greeting.
-bool Connection::feedUntil(base::Monotonic until) {
-  while (true) {
-    const auto left = std::chrono::ceil<std::chrono::milliseconds>(until - now());
-    if (left.count() <= 0) return false;
-    setTimeout(socket_.get(), SO_RCVTIMEO, left);
-    const ssize_t size = recv(socket_.get(), cipher_.data(), cipher_.size(), 0);
-    if (size < 0 && errno == EINTR) continue;
-    if (size <= 0) return false;
-    base::Lock lock(channelMutex_);
-    channel_.feed({cipher_.data(), static_cast<std::size_t>(size)});
-    return true;
-  }
-}
-
-bool Connection::shakeHands() {
-  const auto until = handed_.until;
-  while (true) {
-    TlsChannel::Status status{};
-    std::string error;
-    {
-      base::Lock lock(channelMutex_);
-      status = channel_.handshake();
-      error = channel_.error();
-    }
-    outbox_.flushAll();
-    if (status == TlsChannel::Status::Good) break;
-    if (status != TlsChannel::Status::WantInput) {
-      refuse(error.empty() ? "the handshake was broken off" : error);
-      linger();
-      return false;
-    }
-    if (feedUntil(until)) continue;
-    base::Lock lock(mutex_);
-    // Whoever has dropped it has said so.
-    if (why_.empty())
-      refuse(now() >= until ? "it has not finished the handshake in time" : "it broke off the handshake");
-    return false;
-  }
-  base::Lock lock(channelMutex_);
-  client_ = {channel_.peerName(), channel_.peerFingerprint()};
-  return true;
-}
-
-std::optional<Frame> Connection::firstFrame(base::Monotonic until) {
-  Frame frame;
-  while (true) {
-    if (!decrypt()) return std::nullopt;
-    switch (frames_.next(frame)) {
-      case FrameReader::Next::Frame:
-        return frame;
-      case FrameReader::Next::Incomplete:
-        break;
-      default:
-        return std::nullopt;
-    }
-    if (!feedUntil(until)) return std::nullopt;
-  }
-}
-
-// Nothing where all is well.
-std::optional<Goodbye> Connection::greet() {
-  const auto frame = firstFrame(handed_.until);
-  if (!frame || frame->header.opcode != static_cast<std::uint16_t>(Control::GreetingRequest) ||
-      frame->header.flags != 0)
-    return Goodbye{Farewell::Protocol, "it does not greet"};
-  const auto request = readGreetingRequest(frame->payload);
-  if (!request) return Goodbye{Farewell::Protocol, "its greeting is malformed"};
-  if (request->version != kProtocolVersion) {
-    return Goodbye{Farewell::Version, "it speaks version " + std::to_string(request->version) +
-                                          " of the protocol, not " + std::to_string(kProtocolVersion)};
-  }
-  if (request->serial != handed_.destination.serial)
-    return Goodbye{Farewell::Protocol, "its greeting asks for another partition than its ClientHello"};
-  Worker::Admission admission = worker_.admit(client_, request->serial);
-  if (admission.refused) return admission.refused;
-  application_ = request->application;
-  limits_ = admission.greeting.limits;
-  maxInFlight_ = admission.greeting.maxInFlight;
-  frames_.setLimit(frameLimit(limits_));
-  token_.store(admission.token, std::memory_order_release);
-  worker_.ready(*this, client_, application_, request->serial);
-  outbox_.post([&](Buffer& to) { putGreeting(to, admission.greeting); });
-  outbox_.flush();
-  greeted_.store(true, std::memory_order_release);
-  worker_.log().info(handed_.address + ": client " + client_.name + ", application " + application_ + " at " +
-                     (request->serial.empty() ? "the list of partitions" : "partition " + request->serial));
-  return std::nullopt;
-}
-
-void Connection::sayGoodbye(const Goodbye& goodbye) {
-  outbox_.post([&](Buffer& to) { putGoodbye(to, goodbye); });
-  outbox_.flush();
-  {
-    base::Lock lock(channelMutex_);
-    channel_.end();
-  }
-  outbox_.flushAll();
-  linger();
-}
-
-// What was sent must not be lost to a reset, which it would be if bytes of the client's were left unread.
-void Connection::linger() {
-  // The supervisor waits for no client; and this process does not end before that client has read.
-  lingering_ = std::make_shared<Worker::Activity>(worker_);
-  worker_.closed(*this);
-  ::shutdown(socket_.get(), SHUT_WR);
-  const auto until = now() + kLinger;
-  while (now() < until) {
-    setTimeout(socket_.get(), SO_RCVTIMEO, std::chrono::ceil<std::chrono::milliseconds>(until - now()));
-    if (recv(socket_.get(), cipher_.data(), cipher_.size(), 0) <= 0) return;
   }
 }
 
@@ -421,176 +253,6 @@ bool Connection::takeRequest(const Frame& frame, std::size_t batch) {
   }
   hand(std::move(task), cost == Cost::Slow);
   return true;
-}
-
-// To the crew. Where that has nobody, it is the reader's own.
-void Connection::hand(TaskPtr task, bool slow) {
-  auto shared = std::make_shared<TaskPtr>(std::move(task));
-  const auto job = [shared] {
-    TaskPtr own = std::move(*shared);
-    const std::shared_ptr<Connection> connection = own->connection;
-    connection->run(*own);
-    connection->finish(std::move(own));
-    connection->outbox_.flush();
-  };
-  const bool begun = slow ? worker_.crew().slow(job) : worker_.crew().heavy(job);
-  if (begun) return;
-  base::Lock lock(mutex_);
-  ready_.push_back(std::move(*shared));
-}
-
-Connection::Turn Connection::runReady() {
-  std::int64_t oldest = 0;
-  while (true) {
-    TaskPtr task;
-    bool more = false;
-    {
-      base::Lock lock(mutex_);
-      if (ready_.empty()) return Turn::Reader;
-      task = std::move(ready_.front());
-      ready_.pop_front();
-      more = !ready_.empty();
-    }
-    const std::uint64_t call = ++directCalls_;
-    direct_.store(call, std::memory_order_seq_cst);
-    const bool heavy = run(*task);
-    std::uint64_t expected = call;
-    const bool relieved = !direct_.compare_exchange_strong(expected, 0);
-    finish(std::move(task));
-    const std::int64_t present = monotonicNow();
-    if (oldest == 0) oldest = present;
-    if (relieved || !more || present - oldest > kTogether) {
-      outbox_.flush();
-      oldest = 0;
-    }
-    // From here on, nothing of the reader's is ours.
-    if (relieved) return Turn::Relieved;
-    if (!heavy) continue;
-    // Has somebody waited while we were at it? Then calls like that are worth a thread each.
-    char byte = 0;
-    if (recv(socket_.get(), &byte, 1, MSG_PEEK | MSG_DONTWAIT) > 0) companyFor_ = kCompany;
-  }
-}
-
-// Memory for a call, which waits for that of others and for answers that the client has not taken; but never one that
-// is alone. False: the connection has ended.
-bool Connection::charge(Task& task, std::size_t room) {
-  task.arena.reset();
-  task.arena.setBound(room);
-  if (room <= kLittle) return true;
-  while (true) {
-    const std::size_t waiting = outbox_.waiting();
-    {
-      base::Lock lock(mutex_);
-      charged_ -= std::exchange(task.charged, 0);
-      if (ended_) return false;
-      if (charged_ + waiting + room <= kMostHeld || charged_ + waiting == 0) {
-        charged_ += task.charged = room;
-        return true;
-      }
-    }
-    outbox_.flush();
-    base::Lock lock(mutex_);
-    room_.waitUntil(mutex_, now() + kLook);
-  }
-}
-
-std::optional<DecodeError> Connection::decode(Task& task, std::optional<Call>& init, std::optional<Call>& call,
-                                              bool& finished) {
-  Reader from(task.payload.bytes());
-  if ((task.header.flags & kFlagHasInit) != 0) {
-    const auto decoded = decodeRequest(from, limits_, task.arena, task.initOutputs);
-    if (!decoded) return decoded.error();
-    init = *decoded;
-  }
-  const auto decoded = decodeRequest(from, limits_, task.arena, task.outputs);
-  if (!decoded) return decoded.error();
-  call = *decoded;
-  finished = from.finished();
-  return std::nullopt;
-}
-
-// Makes the call and puts its answer into the outbox. True: it was a heavy one.
-bool Connection::run(Task& task) {
-  {
-    base::Lock lock(mutex_);
-    if (ended_) return false;
-  }
-  const Worker::Activity counted(worker_);
-  worker_.stir();
-  std::int64_t begun = 0;
-  std::string wrong;
-  CK_RV initRv = CKR_OK;
-  CK_RV rv = CKR_OK;
-  const bool hasInit = (task.header.flags & kFlagHasInit) != 0;
-  try {
-    std::optional<Call> init;
-    std::optional<Call> decoded;
-    std::optional<DecodeError> error;
-    bool finished = false;
-    for (const std::size_t room : {kLittle, kSome, kMuch, arenaBound(limits_)}) {
-      if (!charge(task, room)) return false;
-      error = decode(task, init, decoded, finished);
-      if (error != DecodeError::TooLarge) break;
-    }
-    // Not before it has its memory: the time it waits for that is not the module's.
-    begun = monotonicNow();
-    task.begun.store(begun, std::memory_order_release);
-    if (error) {
-      wrong = describe(*error);
-    } else if (!finished) {
-      wrong = "bytes after a call";
-    } else if (decoded->fn != task.fn) {
-      wrong = "a call that is not the one its frame names";
-    } else if (init && (cryptoki::function(init->fn).effect.kind != cryptoki::EffectKind::Begin ||
-                        cryptoki::function(decoded->fn).effect.op != cryptoki::function(init->fn).effect.op ||
-                        init->session() != decoded->session())) {
-      wrong = "an Init that is not of its call";
-    } else if (task.cancelled.load(std::memory_order_acquire)) {
-      rv = initRv = CKR_FUNCTION_CANCELED;
-    } else {
-      ServedToken& served = *token();
-      if (init) initRv = served.execute(*init, id());
-      if (initRv == CKR_OK) rv = served.execute(*decoded, id());
-      // Nobody will know of the session.
-      if (decoded->fn == Fn::OpenSession && rv == CKR_OK && task.cancelled.load(std::memory_order_acquire)) {
-        Call close = cryptoki::makeCall<Fn::CloseSession>(*decoded->get<CK_SESSION_HANDLE*>(4));
-        served.execute(close, id());
-      }
-    }
-  } catch (const std::bad_alloc&) {
-    wrong = "no memory left for a call";
-  }
-  if (!wrong.empty()) {
-    drop({Farewell::Protocol, wrong});
-    return false;
-  }
-  outbox_.post([&](Buffer& to) {
-    putFrame(to, task.header.request, task.header.opcode, static_cast<std::uint16_t>(task.header.flags | kFlagAnswer),
-             [&](Buffer& payload) {
-               if (hasInit) encodeAnswer(initRv, task.initOutputs, payload);
-               if (initRv == CKR_OK || !hasInit) encodeAnswer(rv, task.outputs, payload);
-             });
-  });
-  const std::int64_t took = monotonicNow() - begun;
-  worker_.costs().took(task.fn, took);
-  return took > 60'000;
-}
-
-void Connection::finish(TaskPtr task) {
-  const std::shared_ptr<Connection> self = std::move(task->connection);
-  bool last = false;
-  {
-    base::Lock lock(mutex_);
-    inFlight_.erase(task->header.request);
-    const bool wasFull = held_ > kMostHeld;
-    held_ -= task->payload.size();
-    charged_ -= task->charged;
-    if (wasFull || task->charged != 0) room_.notifyAll();
-    last = ended_ && inFlight_.empty();
-  }
-  worker_.giveBack(std::move(task));
-  if (last) closeSessions();
 }
 
 // The reader's last act.

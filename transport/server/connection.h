@@ -53,6 +53,10 @@ class Connection : public std::enable_shared_from_this<Connection> {
   std::size_t inFlight() const P11HA_EXCLUDES(mutex_);
 
  private:
+  /// Of requests in flight, and of answers that the client does not take: then it is not read from.
+  static constexpr std::size_t kMostHeld = 64UL << 20;
+  static constexpr std::chrono::milliseconds kLook{20};  // at whether there is room again
+
   enum class Turn : std::uint8_t { Reader, Relieved };
 
   void serve();

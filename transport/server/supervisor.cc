@@ -1,8 +1,5 @@
 #include "transport/server/supervisor.h"
 
-#include <netinet/in.h>
-#include <netinet/tcp.h>
-#include <poll.h>
 #include <signal.h>
 #include <sys/epoll.h>
 #include <sys/random.h>
@@ -15,22 +12,15 @@
 #include <cstring>
 #include <system_error>
 
+#include "transport/server/supervisor_events.h"
+
 namespace p11ha::transport {
 namespace {
 
-constexpr std::chrono::seconds kOverdueAfter{5};     // beyond what a handshake may take
-constexpr std::chrono::seconds kFrozenAfter{20};     // without a pulse: loading a module holds it up
 constexpr std::chrono::seconds kEndingTime{5};       // beyond what calls in flight may take
 constexpr std::chrono::milliseconds kTellAgain{50};  // a worker that has taken in nothing
 constexpr std::ptrdiff_t kMostUnproven = 32;         // processes for applications that have not shown who they are
 constexpr int kEvents = 64;
-
-// What an event is about: the kind in the upper byte.
-enum class Source : std::uint64_t { Tcp = 1, Local, Signals, Unfinished, Worker, Controller, Survey };
-constexpr unsigned kKindShift = 56;
-std::uint64_t keyOf(Source source, std::uint64_t id = 0) {
-  return static_cast<std::uint64_t>(source) << kKindShift | id;
-}
 
 using base::now;
 
@@ -77,43 +67,6 @@ std::optional<std::string> Supervisor::start() {
   log_.info("listening at " + settings_.address + ":" + std::to_string(listener_.port()) + ", " +
             std::to_string(partitions_.size()) + " partitions, instance " + hex(instance_).substr(0, 16));
   return std::nullopt;
-}
-
-// Asks what the settings name. What comes of it, take() sees.
-std::optional<std::string> Supervisor::begin(ServerSettings settings) {
-  if (auto problem = problemOfKeyFile(settings.tls.privateKey)) return problem;
-  auto files = WorkerFiles::copyOf(settings.tls);
-  if (!files) return files.error();
-  if (auto context = makeTlsContext(TlsSide::Server, files->paths()); !context) {
-    // The copies have no names that would mean anything to whoever reads this.
-    std::string text = context.error();
-    const TlsFiles copies = files->paths();
-    const std::pair<const std::string&, const std::string&> names[] = {{copies.authorities, settings.tls.authorities},
-                                                                       {copies.certificate, settings.tls.certificate},
-                                                                       {copies.privateKey, settings.tls.privateKey}};
-    for (const auto& [copy, original] : names) {
-      if (text.starts_with(copy + ":")) return original + text.substr(copy.size());
-    }
-    return text;
-  }
-  const std::vector<ServedModule> modules = settings.modules;
-  loading_ = std::make_unique<Loading>(std::move(settings), std::move(*files), modules);
-  return std::nullopt;
-}
-
-// Takes over what begin() has asked. With `whole`, only if all of it is there: nothing goes because a module has not
-// answered well for once.
-bool Supervisor::take(bool whole) {
-  const std::unique_ptr<Loading> loading = std::move(loading_);
-  std::vector<Partition> found;
-  if (!loading->survey.find(loading->settings.partitions, found, log_) && whole) {
-    log_.error("not all partitions are there");
-    return false;
-  }
-  files_ = std::move(loading->files);
-  partitions_ = std::move(found);
-  settings_ = std::move(loading->settings);
-  return true;
 }
 
 bool Supervisor::setUp(const Worker& worker) {
@@ -170,8 +123,8 @@ void Supervisor::turn() {
   const int count = epoll_wait(poll_.get(), events, kEvents, patience());
   for (int i = 0; i < count; ++i) {
     const std::uint64_t key = events[i].data.u64;
-    const Id id = key & ((Id{1} << kKindShift) - 1);
-    switch (static_cast<Source>(key >> kKindShift)) {
+    const Id id = idOf(key);
+    switch (sourceOf(key)) {
       case Source::Tcp:
         accept();
         break;
@@ -195,44 +148,6 @@ void Supervisor::turn() {
     }
   }
   expire();
-}
-
-// A worker ends handshakes that take too long. Whether it is stuck its pulse tells, not what a client does or does not.
-void Supervisor::expireUnfinished() {
-  const base::Monotonic present = now();
-  while (!unfinished_.empty() && unfinished_.front().until <= present) {
-    Unfinished& oldest = unfinished_.front();
-    if (oldest.worker == 0) {
-      dropUnfinished(oldest.id, "it has not begun a handshake in time");
-      continue;
-    }
-    const Id id = oldest.id;
-    // What it has said already counts.
-    hear(oldest.worker);
-    const auto waiting = unfinishedById_.find(id);
-    if (waiting == unfinishedById_.end()) continue;
-    const auto worker = workers_.find(waiting->second->worker);
-    if (worker == workers_.end()) {
-      unfinished_.erase(waiting->second);
-      unfinishedById_.erase(waiting);
-      continue;
-    }
-    if (present - worker->second.heard > kFrozenAfter + 2 * settings_.limits.heartbeat) {
-      log_.error("worker " + std::to_string(worker->second.process.pid) + " does not answer: it is killed");
-      kill(worker->second.process.pid, SIGKILL);
-    } else {
-      dropInWorker(worker->second, id, "it has not finished the handshake in time");
-    }
-    postpone(waiting->second, present + kOverdueAfter);
-  }
-}
-
-// The list is in the order of time.
-void Supervisor::postpone(std::list<Unfinished>::iterator waiting, base::Monotonic until) {
-  waiting->until = until;
-  const auto place =
-      std::find_if(std::next(waiting), unfinished_.end(), [&](const Unfinished& each) { return each.until > until; });
-  unfinished_.splice(place, unfinished_, waiting);
 }
 
 void Supervisor::expire() {
@@ -269,49 +184,6 @@ void Supervisor::expire() {
   }
 }
 
-void Supervisor::refuse(const std::string& address, const std::string& why) {
-  log_.warning(address + ": refused: " + why);
-}
-
-void Supervisor::accept() {
-  // A few at a time: those who are connected already have their turn between.
-  for (int i = 0; i < kEvents; ++i) {
-    Descriptor socket;
-    std::string address;
-    switch (listener_.accept(socket, address)) {
-      case Listener::Accepted::Nothing:
-        return;
-      case Listener::Accepted::Exhausted:
-        log_.error("no descriptors left for connections: " + std::to_string(unfinished_.size()) + " unfinished ones");
-        epoll_ctl(poll_.get(), EPOLL_CTL_DEL, listener_.descriptor(), nullptr);
-        makeRoom();
-        return;
-      case Listener::Accepted::Connection:
-        break;
-    }
-    if (served_.size() + unfinished_.size() >= settings_.limits.connections) {
-      refuse(address, "there are " + std::to_string(settings_.limits.connections) + " connections already");
-      continue;
-    }
-    if (unfinished_.size() >= settings_.limits.unfinished) makeRoom();
-    const int on = 1;
-    setsockopt(socket.get(), IPPROTO_TCP, TCP_NODELAY, &on, sizeof on);
-    const Id id = nextId_++;
-    const int descriptor = socket.get();
-    unfinished_.push_back({id, std::move(socket), 0, address, now() + settings_.limits.handshake});
-    unfinishedById_[id] = std::prev(unfinished_.end());
-    watch(descriptor, EPOLLIN | EPOLLRDHUP | EPOLLET, keyOf(Source::Unfinished, id));
-  }
-}
-
-// Who means well is done with the handshake in no time: the oldest has the worst case.
-void Supervisor::makeRoom() {
-  const auto oldest = std::min_element(unfinished_.begin(), unfinished_.end(),
-                                       [](const Unfinished& a, const Unfinished& b) { return a.id < b.id; });
-  if (oldest == unfinished_.end()) return;
-  dropUnfinished(oldest->id, "too many connections without a handshake, and this is the oldest");
-}
-
 // One of its clients has shown who it is.
 bool Supervisor::isProven(const Worker& worker) const {
   return std::any_of(worker.connections.begin(), worker.connections.end(),
@@ -331,65 +203,6 @@ void Supervisor::makeRoomForUnproven() {
   kill(pid, SIGKILL);
   letGo(worker);
   ending_[pid].killed = true;
-}
-
-void Supervisor::dropUnfinished(Id id, const std::string& why) {
-  const auto found = unfinishedById_.find(id);
-  if (found == unfinishedById_.end()) return;
-  refuse(found->second->address, why);
-  if (const auto worker = workers_.find(found->second->worker); worker != workers_.end())
-    dropInWorker(worker->second, id, why);
-  unfinished_.erase(found->second);
-  unfinishedById_.erase(found);
-}
-
-void Supervisor::dropInWorker(const Worker& worker, Id connection, const std::string& why) {
-  sendMessage(worker.process.socket.get(), MessageKind::Drop, DroppedConnection{connection, why});
-}
-
-void Supervisor::look(Id id) {
-  const auto found = unfinishedById_.find(id);
-  if (found == unfinishedById_.end() || !found->second->socket) return;
-  std::array<std::uint8_t, kLongestHello + 1> bytes;
-  const ssize_t size = recv(found->second->socket.get(), bytes.data(), bytes.size(), MSG_PEEK | MSG_DONTWAIT);
-  if (size < 0 && (errno == EAGAIN || errno == EINTR)) return;
-  if (size <= 0) return dropUnfinished(id, "it ended before a handshake");
-  const ClientHello hello = readClientHello({bytes.data(), static_cast<std::size_t>(size)});
-  switch (hello.kind) {
-    case ClientHello::Kind::Incomplete:
-      return;
-    case ClientHello::Kind::NotTls:
-      return dropUnfinished(id, "what it sends is not TLS");
-    case ClientHello::Kind::OldTls:
-      return dropUnfinished(id, "it has no TLS 1.3");
-    case ClientHello::Kind::Other:
-      return dropUnfinished(id, "its ClientHello is none of p11ha's");
-    case ClientHello::Kind::Good:
-      return route(found->second, hello.destination);
-  }
-}
-
-void Supervisor::route(std::list<Unfinished>::iterator waiting, const Destination& destination) {
-  Key key{destination.application, std::nullopt};
-  if (!destination.serial.empty()) {
-    const auto partition = std::find_if(partitions_.begin(), partitions_.end(),
-                                        [&](const Partition& each) { return each.serial == destination.serial; });
-    // Without it, the list tells the client that there is none, once it has shown who it is.
-    if (partition != partitions_.end()) key.module = partition->module;
-  }
-  const Id id = waiting->id;
-  Worker* const worker = workerFor(key, waiting->address);
-  if (worker == nullptr) return dropUnfinished(id, "there is no worker for it");
-  const int socket = waiting->socket.get();
-  epoll_ctl(poll_.get(), EPOLL_CTL_DEL, socket, nullptr);
-  if (!sendMessage(worker->process.socket.get(), MessageKind::Connection,
-                   HandedConnection{id, destination, waiting->address, waiting->until}, {socket})) {
-    return dropUnfinished(id, "its worker does not take it");
-  }
-  waiting->socket.reset();
-  waiting->worker = worker->id;
-  postpone(waiting, waiting->until + kOverdueAfter);
-  worker->connections.insert(id);
 }
 
 Supervisor::Worker* Supervisor::workerFor(const Key& key, const std::string& address) {
@@ -566,68 +379,6 @@ void Supervisor::signal() {
         break;
     }
   }
-}
-
-// Goes on meanwhile with everything else: endReload() sees what comes of it. Those who ask while one is at it get
-// another after it, as they may mean what it has read already.
-void Supervisor::reload() {
-  if (reloading_) {
-    reloadAgain_ = true;
-    return;
-  }
-  if (!beginReload()) reloaded(false);
-}
-
-bool Supervisor::beginReload() {
-  auto fresh = reread_();
-  if (!fresh) {
-    for (const std::string& line : fresh.error()) log_.error(line);
-    return false;
-  }
-  if (fresh->modules != settings_.modules) {
-    log_.error("modules cannot be changed without a restart");
-    return false;
-  }
-  if (fresh->address != settings_.address || fresh->port != settings_.port ||
-      fresh->controlSocket != settings_.controlSocket) {
-    log_.warning("where it listens cannot be changed without a restart");
-    fresh->address = settings_.address;
-    fresh->port = settings_.port;
-    fresh->controlSocket = settings_.controlSocket;
-  }
-  if (auto wrong = begin(std::move(*fresh))) {
-    log_.error(*wrong);
-    return false;
-  }
-  reloading_ = true;
-  for (const int socket : loading_->survey.sockets()) watch(socket, EPOLLIN, keyOf(Source::Survey));
-  return true;
-}
-
-void Supervisor::endReload() {
-  if (!reloading_ || !loading_->survey.look()) return;
-  reloading_ = false;
-  const bool good = take(true);
-  if (good) {
-    if (const auto wrong = log_.open(settings_.logFile)) log_.error(*wrong);
-    log_.setLevel(settings_.logLevel);
-    for (auto& [id, worker] : workers_) worker.owedSetup = true;
-    publish();
-    log_.info("configuration read again");
-  }
-  reloaded(good);
-}
-
-void Supervisor::reloaded(bool good) {
-  if (!good) log_.error("the configuration is not taken over: the one before stays");
-  ++reloads_;
-  for (auto& [id, controller] : controllers_) {
-    if (controller.reload != reloads_) continue;
-    controller.reload = 0;
-    controller.awaited = sequence_;
-    controller.answer = good ? "0\n" : "1\nthe configuration is not taken over: the log says why\n";
-  }
-  if (std::exchange(reloadAgain_, false)) reload();
 }
 
 void Supervisor::drain() {

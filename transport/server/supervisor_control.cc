@@ -12,6 +12,7 @@
 #include <system_error>
 
 #include "transport/server/supervisor.h"
+#include "transport/server/supervisor_events.h"
 
 namespace p11ha::transport {
 namespace {
@@ -20,7 +21,6 @@ constexpr std::size_t kMostControllers = 16;
 constexpr std::size_t kLongestLine = 1024;
 constexpr std::chrono::seconds kControlTime{10};
 constexpr std::chrono::seconds kReloadTime{60};
-constexpr std::uint64_t kControllerKey = std::uint64_t{6} << 56;
 
 std::vector<std::string> wordsOf(const std::string& line) {
   // Words are separated by tabs: a label may have blanks.
@@ -85,7 +85,7 @@ void Supervisor::acceptController() {
   Controller& controller = controllers_[id];
   controller.socket = std::move(socket);
   controller.until = std::chrono::steady_clock::now() + kControlTime;
-  watch(controller.socket.get(), EPOLLIN, kControllerKey | id);
+  watch(controller.socket.get(), EPOLLIN, keyOf(Source::Controller, id));
 }
 
 void Supervisor::hearController(Id id) {
