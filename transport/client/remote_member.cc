@@ -47,6 +47,7 @@ RemoteMember::RemoteMember(Client& client, std::string serial, std::optional<std
 
 RemoteMember::~RemoteMember() {
   close();
+  base::Lock lock(firstMutex_);
   if (first_.joinable()) first_.join();
 }
 
@@ -57,6 +58,7 @@ void RemoteMember::notShown(CK_RV rv) {
 
 void RemoteMember::beginAttach() {
   beginning_.store(true);
+  base::Lock begun(firstMutex_);
   try {
     first_ = std::thread([this] {
       base::Lock lock(attaching_);
@@ -69,10 +71,17 @@ void RemoteMember::beginAttach() {
 }
 
 CK_RV RemoteMember::attach() {
-  base::Lock lock(attaching_);
-  if (const auto first = std::exchange(firstAttached_, std::nullopt)) return *first;
-  beginning_.store(false);
-  return attachNow();
+  CK_RV rv = CKR_OK;
+  {
+    base::Lock lock(attaching_);
+    const auto first = std::exchange(firstAttached_, std::nullopt);
+    beginning_.store(false);
+    rv = first ? *first : attachNow();
+  }
+  // It has done what it was for, or has nothing to do.
+  base::Lock lock(firstMutex_);
+  if (first_.joinable()) first_.join();
+  return rv;
 }
 
 CK_RV RemoteMember::attachNow() {

@@ -72,9 +72,10 @@ class RemoteMember final : public cryptoki::Member {
 
   base::Mutex attaching_;
   std::optional<std::size_t> home_ P11HA_GUARDED_BY(attaching_);
-  std::thread first_;
   std::optional<CK_RV> firstAttached_ P11HA_GUARDED_BY(attaching_);
   std::atomic<bool> beginning_{false};
+  base::Mutex firstMutex_;
+  std::thread first_ P11HA_GUARDED_BY(firstMutex_);
 
   mutable base::Mutex mutex_;
   std::shared_ptr<Attachment> attachment_ P11HA_GUARDED_BY(mutex_);
