@@ -17,8 +17,7 @@ namespace p11ha::conformance {
 namespace {
 
 constexpr char kUsage[] =
-    R"(usage: p11ha-conformance [--profile FILE] [--members N] [--group FILE] [--only TEXT] [--every N]
-                         [--differences FILE]
+    R"(usage: p11ha-conformance [--profile FILE] [--members N] [--group FILE] [--only TEXT] [--differences FILE]
        p11ha-conformance --list
 
 Runs the same scripts of PKCS#11 calls on a module and on a group over that module, and compares call by call.
@@ -28,7 +27,6 @@ Runs the same scripts of PKCS#11 calls on a module and on a group over that modu
 --group FILE        the library that makes a group of them (libp11ha.so of the build); "none" compares the module with
                     itself
 --only TEXT         only the scenarios whose names contain TEXT
---every N           of those, only each Nth, from 2 to 9
 --differences FILE  also writes the unintended differences there, one a line
 --list              the scenarios, but for those of single mechanisms
 
@@ -42,10 +40,7 @@ struct Options {
   std::string group = P11HA_BINARY_DIR "/lib/libp11ha.so";
   std::size_t members = 1;
   std::string only;
-  std::size_t every = 1;
   std::string differences;
-
-  bool whole() const { return only.empty() && every == 1; }
 };
 
 // "softhsm 3", "softhsm remote 1".
@@ -73,8 +68,7 @@ class Run {
 
  private:
   void add(const std::string& scenario) {
-    if (scenario.find(options_.only) != std::string::npos && matching_++ % options_.every == 0)
-      waiting_.push_back(scenario);
+    if (scenario.find(options_.only) != std::string::npos) waiting_.push_back(scenario);
   }
 
   // Those that the reference offers.
@@ -122,7 +116,6 @@ class Run {
   }
 
   const Options& options_;
-  std::size_t matching_ = 0;
   std::vector<std::string> waiting_;
   std::mutex mutex_;
   std::size_t begun_ = 0;
@@ -137,7 +130,7 @@ int misused(const std::string& what) {
 int compareAll(const Options& options) {
   Run run(options);
   const Report& report = run.all();
-  const bool whole = options.whole();
+  const bool whole = options.only.empty();
   report.print(std::cout, whole);
   if (!options.differences.empty()) {
     std::ofstream file(options.differences);
@@ -178,8 +171,6 @@ int main(const std::vector<std::string>& arguments) {
       options.group = value == "none" ? "" : value;
     } else if (option == "--only") {
       options.only = value;
-    } else if (option == "--every" && value.size() == 1 && value[0] > '1' && value[0] <= '9') {
-      options.every = static_cast<std::size_t>(value[0] - '0');
     } else if (option == "--differences") {
       options.differences = value;
     } else {
