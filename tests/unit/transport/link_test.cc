@@ -1,63 +1,17 @@
 // One connection with many calls in flight, whatever the other end does.
-#include "transport/client/link.h"
-
 #include <gmock/gmock.h>
-#include <gtest/gtest.h>
-#include <signal.h>
-#include <sys/socket.h>
 #include <sys/wait.h>
 #include <unistd.h>
 
-#include <future>
 #include <map>
 #include <thread>
 
-#include "tests/unit/transport/link_peer.h"
+#include "tests/unit/transport/link_calls.h"
 
 namespace p11ha::transport {
 namespace {
 
-using cryptoki::Call;
-using cryptoki::Fate;
-using cryptoki::Fn;
-using cryptoki::makeCall;
 using testing::HasSubstr;
-using tests::LinkPeer;
-using namespace std::chrono_literals;
-
-base::Monotonic in(std::chrono::milliseconds time) { return std::chrono::steady_clock::now() + time; }
-
-// A call with a number for an argument and a number for an answer.
-struct Asked {
-  explicit Asked(CK_ULONG which) : call(makeCall<Fn::GetObjectSize>(CK_ULONG{1}, which, &size)) {}
-  Asked(const Asked&) = delete;
-  Asked& operator=(const Asked&) = delete;
-  CK_ULONG size = 0;
-  const Call call;
-};
-
-std::future<LinkAnswer> begin(Link& link, const Call& call, std::chrono::milliseconds time = 10s) {
-  return std::async(std::launch::async, [&link, &call, time] { return link.call(call, nullptr, in(time)); });
-}
-
-CK_ULONG whichOf(const LinkPeer::Received& request) {
-  CK_ULONG which = 0;
-  std::memcpy(&which, request.payload.data() + sizeof(std::uint16_t) + sizeof(std::uint64_t), sizeof which);
-  return which;
-}
-
-LinkPeer::Fill saying(CK_ULONG number) {
-  return [number](const Outputs& outputs) { *static_cast<CK_ULONG*>(outputs[0].data) = number; };
-}
-
-void expectAnswered(const LinkAnswer& answer, CK_RV rv = CKR_OK) {
-  EXPECT_EQ(answer.outcome.fate, Fate::Answered);
-  EXPECT_EQ(answer.outcome.rv, rv);
-}
-void expectFate(const LinkAnswer& answer, Fate fate) {
-  EXPECT_EQ(answer.outcome.fate, fate);
-  EXPECT_EQ(answer.outcome.rv, CKR_DEVICE_ERROR);
-}
 
 TEST(Link, CarriesACallAndItsAnswer) {
   LinkPeer peer;
@@ -94,35 +48,6 @@ TEST(Link, AnswersComeInAnyOrder) {
     expectAnswered(answers[i].get());
     EXPECT_EQ(asked[i]->size, i + 1000);
   }
-}
-
-// What others got ready while somebody was sending goes in one piece.
-TEST(Link, WhatIsReadyIsSentTogether) {
-  constexpr std::size_t kCalls = 50;
-  LinkPeer peer;
-  const int little = 1;
-  setsockopt(peer.socket(), SOL_SOCKET, SO_RCVBUF, &little, sizeof little);
-  // Fills the socket, so that its sender has to wait.
-  std::vector<CK_BYTE> data(4UL << 20, 1);
-  const Call large = makeCall<Fn::DigestUpdate>(CK_ULONG{1}, data.data(), CK_ULONG{data.size()});
-  auto first = begin(peer.link(), large);
-  std::this_thread::sleep_for(50ms);
-  std::vector<std::unique_ptr<Asked>> asked;
-  std::vector<std::future<LinkAnswer>> answers;
-  for (std::size_t i = 0; i < kCalls; ++i) {
-    asked.push_back(std::make_unique<Asked>(i));
-    answers.push_back(begin(peer.link(), asked.back()->call));
-  }
-  std::this_thread::sleep_for(300ms);
-  const auto request = peer.request();
-  const std::size_t before = peer.reads();
-  std::vector<LinkPeer::Received> requests;
-  for (std::size_t i = 0; i < kCalls; ++i) requests.push_back(peer.request());
-  EXPECT_LE(peer.reads() - before, 3U);
-  peer.answer(request, CKR_OK);
-  for (const auto& each : requests) peer.answer(each, CKR_OK, saying(1));
-  expectAnswered(first.get());
-  for (auto& answer : answers) expectAnswered(answer.get());
 }
 
 TEST(Link, AnInitGoesWithItsCall) {
@@ -207,72 +132,6 @@ TEST(Link, AReaderWhoseTimeIsOverHandsTheDutyOn) {
   EXPECT_LT(std::chrono::steady_clock::now() - before, 1s);
 }
 
-TEST(Link, ASilentServerIsGivenUp) {
-  LinkPeer peer({.silence = 200ms});
-  Asked one(1);
-  Asked two(2);
-  const auto before = std::chrono::steady_clock::now();
-  auto first = begin(peer.link(), one.call);
-  auto second = begin(peer.link(), two.call);
-  expectFate(first.get(), Fate::Unknown);
-  expectFate(second.get(), Fate::Unknown);
-  const auto took = std::chrono::steady_clock::now() - before;
-  EXPECT_GE(took, 200ms);
-  EXPECT_LT(took, 1s);
-  EXPECT_FALSE(peer.link().usable());
-  EXPECT_EQ(peer.link().failure(), "it has fallen silent");
-  expectFate(peer.link().call(one.call, nullptr, in(10s)), Fate::NotSent);
-}
-
-// Nor does it say itself how long it may be silent: not beyond some bound.
-TEST(Link, AServersHeartbeatsMayNotBeTooRare) {
-  EXPECT_EQ(LinkPeer({.silence = 200ms, .heartbeat = 10}).link().silence(), 200ms);
-  EXPECT_EQ(LinkPeer({.silence = 200ms, .heartbeat = 100}).link().silence(), 300ms);
-  EXPECT_EQ(LinkPeer({.silence = 200ms, .heartbeat = ~0U}).link().silence(), 30s);
-}
-
-TEST(Link, AHeartbeatKeepsAliveWhatItNames) {
-  LinkPeer peer({.silence = 200ms});
-  Asked asked(1);
-  auto answer = begin(peer.link(), asked.call);
-  const auto request = peer.request();
-  for (int i = 0; i < 12; ++i) {
-    std::this_thread::sleep_for(50ms);
-    peer.heartbeat({request.header.request});
-  }
-  peer.answer(request, CKR_OK, saying(3));
-  expectAnswered(answer.get());
-}
-
-TEST(Link, AHeartbeatThatDoesNotNameACallLetsItDie) {
-  LinkPeer peer({.silence = 200ms});
-  Asked asked(1);
-  auto answer = begin(peer.link(), asked.call);
-  const auto request = peer.request();
-  while (answer.wait_for(20ms) != std::future_status::ready) peer.heartbeat({request.header.request + 1});
-  expectFate(answer.get(), Fate::Unknown);
-}
-
-// Only what was not heard while somebody listened counts: a process that was stopped has not listened.
-TEST(Link, AStoppedClientDoesNotBlameTheServer) {
-  LinkPeer peer({.silence = 300ms});
-  Asked asked(1);
-  auto answer = begin(peer.link(), asked.call);
-  const auto request = peer.request();
-  const pid_t self = getpid();
-  const pid_t waker = fork();
-  if (waker == 0) {
-    usleep(1'000'000);
-    kill(self, SIGCONT);
-    _exit(0);
-  }
-  kill(self, SIGSTOP);
-  EXPECT_NE(answer.wait_for(100ms), std::future_status::ready);
-  peer.answer(request, CKR_OK, saying(4));
-  expectAnswered(answer.get());
-  waitpid(waker, nullptr, 0);
-}
-
 TEST(Link, FatesAreExactWhenTheConnectionBreaks) {
   LinkPeer peer;
   Asked asked(1);
@@ -283,91 +142,6 @@ TEST(Link, FatesAreExactWhenTheConnectionBreaks) {
   EXPECT_FALSE(peer.link().usable());
   Asked after(2);
   expectFate(peer.link().call(after.call, nullptr, in(10s)), Fate::NotSent);
-}
-
-// Nobody takes the first byte: the second call never gets as far as the socket.
-TEST(Link, WhatWaitedBehindAStuckSenderWasNotSent) {
-  LinkPeer peer({.silence = 300ms});
-  std::vector<CK_BYTE> data(8UL << 20, 1);
-  const Call large = makeCall<Fn::DigestUpdate>(CK_ULONG{1}, data.data(), CK_ULONG{data.size()});
-  auto stuck = begin(peer.link(), large);
-  std::this_thread::sleep_for(50ms);
-  Asked asked(1);
-  auto behind = begin(peer.link(), asked.call);
-  expectFate(stuck.get(), Fate::Unknown);
-  expectFate(behind.get(), Fate::NotSent);
-}
-
-// A server that cannot send because nobody reads takes nothing either.
-TEST(Link, ASenderThatIsStuckReads) {
-  LinkPeer peer;
-  std::vector<CK_BYTE> data(8UL << 20, 1);
-  const Call large = makeCall<Fn::DigestUpdate>(CK_ULONG{1}, data.data(), CK_ULONG{data.size()});
-  auto stuck = begin(peer.link(), large);
-  std::this_thread::sleep_for(20ms);
-  // More than any socket holds, before a byte of the request is taken.
-  Buffer heartbeats;
-  for (int i = 0; i < 200'000; ++i) putHeartbeat(heartbeats, {});
-  peer.send(heartbeats);
-  const auto request = peer.request();
-  peer.answer(request, CKR_OK);
-  expectAnswered(stuck.get());
-}
-
-// Nothing names a request that is still on its way.
-TEST(Link, ARequestMayTakeLongerThanTheSilenceToBeSent) {
-  LinkPeer peer({.silence = 300ms, .pause = 15ms});
-  std::vector<CK_BYTE> data(6UL << 20, 1);
-  const Call large = makeCall<Fn::DigestUpdate>(CK_ULONG{1}, data.data(), CK_ULONG{data.size()});
-  const auto before = std::chrono::steady_clock::now();
-  auto answer = begin(peer.link(), large);
-  const auto request = peer.request();
-  EXPECT_GT(std::chrono::steady_clock::now() - before, 600ms);
-  peer.answer(request, CKR_OK);
-  expectAnswered(answer.get());
-}
-
-TEST(Link, AServerMayTakeNothingForAWhile) {
-  LinkPeer peer({.silence = 300ms});
-  std::vector<CK_BYTE> data(8UL << 20, 1);
-  const Call large = makeCall<Fn::DigestUpdate>(CK_ULONG{1}, data.data(), CK_ULONG{data.size()});
-  auto answer = begin(peer.link(), large);
-  for (int i = 0; i < 20; ++i) {
-    std::this_thread::sleep_for(40ms);
-    peer.heartbeat({});
-  }
-  peer.answer(peer.request(), CKR_OK);
-  expectAnswered(answer.get());
-}
-
-// The rest of its request is sent by others: half a request would be the end of the link.
-TEST(Link, ASenderWhoseTimeIsOverLeavesTheRestToOthers) {
-  LinkPeer peer;
-  std::vector<CK_BYTE> data(8UL << 20, 1);
-  const Call large = makeCall<Fn::DigestUpdate>(CK_ULONG{1}, data.data(), CK_ULONG{data.size()});
-  Asked asked(1);
-  Asked after(2);
-  auto waiting = begin(peer.link(), asked.call);
-  const auto first = peer.request();
-  expectFate(begin(peer.link(), large, 100ms).get(), Fate::Unknown);
-  EXPECT_TRUE(peer.link().usable());
-  const auto second = peer.request();
-  EXPECT_EQ(second.header.opcode, opcode(Fn::DigestUpdate));
-  const auto cancel = peer.next();
-  ASSERT_TRUE(cancel && cancel->is(Control::Cancel));
-  peer.answer(first, CKR_OK, saying(1));
-  expectAnswered(waiting.get());
-  // Where nobody waits, the next call sends it.
-  expectFate(begin(peer.link(), large, 100ms).get(), Fate::Unknown);
-  auto next = begin(peer.link(), after.call);
-  const auto third = peer.request();
-  const auto other = peer.next();
-  ASSERT_TRUE(other && other->is(Control::Cancel));
-  const auto fourth = peer.request();
-  EXPECT_EQ(whichOf(fourth), 2U);
-  for (const auto* each : {&second, &third}) peer.answer(*each, CKR_OK);
-  peer.answer(fourth, CKR_OK, saying(1));
-  expectAnswered(next.get());
 }
 
 TEST(Link, AGoodbyeLetsWhatIsInFlightFinish) {
@@ -384,38 +158,6 @@ TEST(Link, AGoodbyeLetsWhatIsInFlightFinish) {
   peer.answer(request, CKR_OK, saying(1));
   expectAnswered(answer.get());
   EXPECT_THAT(peer.link().failure(), HasSubstr("maintenance"));
-}
-
-TEST(Link, NoticesWhatComesWhileNobodyCalls) {
-  LinkPeer peer({.silence = 100ms});
-  Buffer change;
-  putStateChange(change, {"1", PartitionState::Deactivated});
-  peer.send(change);
-  EXPECT_EQ(peer.link().stateChanges(), 0U);
-  peer.link().tend();
-  EXPECT_EQ(peer.link().stateChanges(), 1U);
-  EXPECT_EQ(peer.link().partitionState(), PartitionState::Deactivated);
-  for (int i = 0; i < 12; ++i) {
-    std::this_thread::sleep_for(20ms);
-    peer.heartbeat({});
-    peer.link().tend();
-  }
-  EXPECT_TRUE(peer.link().usable());
-  const auto before = std::chrono::steady_clock::now();
-  while (peer.link().usable()) {
-    std::this_thread::sleep_for(10ms);
-    peer.link().tend();
-  }
-  EXPECT_GE(std::chrono::steady_clock::now() - before, 70ms);
-  EXPECT_EQ(peer.link().failure(), "it has fallen silent");
-}
-
-TEST(Link, NoticesAServerThatHasGone) {
-  LinkPeer peer;
-  peer.close();
-  peer.link().tend();
-  EXPECT_FALSE(peer.link().usable());
-  EXPECT_EQ(peer.link().failure(), "it has closed the connection");
 }
 
 // What is no answer to what was asked ends the link, and writes nothing.
