@@ -81,8 +81,7 @@ void Side::configureGroup(const std::string& groupLibrary) {
     if (tokens_.slots.empty()) continue;
     out << key << "Slot = " << tokens_.slots[i] << ";\n" << key << "Serial = " << tokens_.serials[i] << ";\n";
   }
-  // What is compared is answers: a busy machine must not cost a member.
-  out << "   CloningPolicy = user;\n   ConnectTimeout = 60000;\n   HeartbeatMisses = 40;\n}\n";
+  out << "   CloningPolicy = user;\n}\n";
   tokens_.environment.push_back("P11HA_CONF=" + file);
   module_ = groupLibrary;
   access_.label = "group";
