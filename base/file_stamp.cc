@@ -3,9 +3,10 @@
 namespace p11ha::base {
 
 FileStamp stampFrom(const struct stat& from) {
-  return {static_cast<std::uint64_t>(from.st_dev), static_cast<std::uint64_t>(from.st_ino),
-          static_cast<std::uint64_t>(from.st_size), static_cast<std::int64_t>(from.st_mtim.tv_sec),
-          static_cast<std::int64_t>(from.st_mtim.tv_nsec)};
+  return {static_cast<std::uint64_t>(from.st_dev),         static_cast<std::uint64_t>(from.st_ino),
+          static_cast<std::uint64_t>(from.st_size),        static_cast<std::int64_t>(from.st_mtim.tv_sec),
+          static_cast<std::int64_t>(from.st_mtim.tv_nsec), static_cast<std::int64_t>(from.st_ctim.tv_sec),
+          static_cast<std::int64_t>(from.st_ctim.tv_nsec)};
 }
 
 std::optional<FileStamp> stampOf(const std::string& path) {

@@ -16,6 +16,9 @@ struct FileStamp {
   std::uint64_t size = 0;
   std::int64_t seconds = 0;      ///< of the last change of the content
   std::int64_t nanoseconds = 0;  ///< likewise
+  // A writer may set the times above back, or write twice within a tick of the clock; not this one's.
+  std::int64_t changeSeconds = 0;      ///< of the last change of the file itself
+  std::int64_t changeNanoseconds = 0;  ///< likewise
 
   bool operator==(const FileStamp&) const = default;
 };

@@ -1,33 +1,8 @@
 #include "base/scheduler.h"
 
-#include <pthread.h>
-#include <signal.h>
+#include "base/quiet_thread.h"
 
 namespace p11ha::base {
-namespace {
-
-class SignalsBlocked {
- public:
-  SignalsBlocked() {
-    sigset_t all;
-    sigfillset(&all);
-    pthread_sigmask(SIG_SETMASK, &all, &before_);
-  }
-  ~SignalsBlocked() { pthread_sigmask(SIG_SETMASK, &before_, nullptr); }
-  SignalsBlocked(const SignalsBlocked&) = delete;
-  SignalsBlocked& operator=(const SignalsBlocked&) = delete;
-
- private:
-  sigset_t before_{};
-};
-
-// A thread that takes none of the application's signals.
-std::thread quietThread(Task body) {
-  const SignalsBlocked blocked;
-  return std::thread(std::move(body));
-}
-
-}  // namespace
 
 ThreadScheduler::ThreadScheduler() : thread_(quietThread([this] { loop(); })) {}
 
@@ -70,17 +45,21 @@ void ThreadScheduler::stop() {
 void ThreadScheduler::loop() {
   mutex_.lock();
   for (;;) {
-    std::vector<Task> due;
-    due.swap(posted_);
-    const Monotonic now = std::chrono::steady_clock::now();
-    while (!stopping_ && !timers_.empty() && timers_.begin()->first.first <= now) {
-      due.push_back(std::move(timers_.begin()->second));
-      timers_.erase(timers_.begin());
-    }
-    if (!due.empty()) {
+    if (!posted_.empty()) {
+      std::vector<Task> posted;
+      posted.swap(posted_);
       mutex_.unlock();
-      for (const Task& task : due) task();
-      due.clear();
+      for (const Task& task : posted) task();
+      posted.clear();
+      mutex_.lock();
+      continue;
+    }
+    // One at a time, so that each can still be cancelled by what runs before it.
+    if (!stopping_ && !timers_.empty() && timers_.begin()->first.first <= std::chrono::steady_clock::now()) {
+      auto timer = timers_.extract(timers_.begin());
+      mutex_.unlock();
+      timer.mapped()();
+      timer.mapped() = nullptr;
       mutex_.lock();
       continue;
     }
@@ -96,36 +75,63 @@ void ThreadScheduler::loop() {
 
 ThreadWorkers::ThreadWorkers() : shared_(std::make_shared<Shared>()) {}
 
-ThreadWorkers::~ThreadWorkers() = default;
+ThreadWorkers::~ThreadWorkers() {
+  joinEnding();
+  Lock lock(shared_->mutex);
+  shared_->letGo();
+}
+
+void ThreadWorkers::Shared::letGo() {
+  for (auto& [number, thread] : threads) thread.detach();
+  threads.clear();
+}
 
 bool ThreadWorkers::run(const Task& task) {
-  const auto done = [shared = shared_] {
-    Lock lock(shared->mutex);
-    if (shared->running.fetch_sub(1) == 1) shared->idle.notifyAll();
-  };
-  {
-    Lock lock(shared_->mutex);
-    ++shared_->running;
-  }
+  joinEnding();
+  Lock lock(shared_->mutex);
+  const std::uint64_t number = shared_->next++;
   try {
-    quietThread([done, task = Task(task)]() mutable {
+    shared_->ending.reserve(shared_->ending.size() + shared_->threads.size() + 1);
+    std::thread& own = shared_->threads[number];
+    // Whatever it does, it is not done before it has a place in the table.
+    own = quietThread([shared = shared_, number, task = Task(task)]() mutable {
       task();
       task = nullptr;  // what the task holds is let go before it counts as done
-      done();
-    }).detach();
+      Lock ended(shared->mutex);
+      // Nobody joins one that was let go.
+      if (auto ours = shared->threads.extract(number)) shared->ending.push_back(std::move(ours.mapped()));
+      if (shared->running.fetch_sub(1) == 1) shared->idle.notifyAll();
+    });
+    ++shared_->running;
     return true;
   } catch (const std::exception&) {  // std::system_error, std::bad_alloc
-    done();
+    shared_->threads.erase(number);
     return false;
   }
 }
 
-bool ThreadWorkers::drain(Monotonic until) {
-  Lock lock(shared_->mutex);
-  while (shared_->running != 0) {
-    if (std::chrono::steady_clock::now() >= until) return false;
-    shared_->idle.waitUntil(shared_->mutex, until);
+// They have nothing left to do but what libraries do at a thread's end, which a process's end must not meet.
+void ThreadWorkers::joinEnding() {
+  std::vector<std::thread> threads;
+  {
+    Lock lock(shared_->mutex);
+    threads.swap(shared_->ending);
   }
+  for (std::thread& thread : threads) thread.join();
+}
+
+bool ThreadWorkers::drain(Monotonic until) {
+  {
+    Lock lock(shared_->mutex);
+    while (shared_->running != 0) {
+      if (std::chrono::steady_clock::now() >= until) {
+        shared_->letGo();
+        return false;
+      }
+      shared_->idle.waitUntil(shared_->mutex, until);
+    }
+  }
+  joinEnding();
   return true;
 }
 

@@ -23,7 +23,7 @@ class Scheduler {
   using TimerId = std::uint64_t;
 
   virtual ~Scheduler() = default;
-  /// Runs the task soon, after those posted before it. Any thread.
+  /// Runs the task soon, after those posted before it and before timers, also those that are due. Any thread.
   virtual void post(Task task) = 0;
   /// Runs the task at that time or soon after. Any thread.
   virtual TimerId at(Monotonic when, Task task) = 0;
@@ -72,18 +72,27 @@ class ThreadWorkers final : public Workers {
 
   [[nodiscard]] bool run(const Task& task) override;
 
-  /// Waits for the running tasks. False if some still run at `until`: whoever owns what they use must then leave it
-  /// alone.
+  /// Waits for the running tasks, and the threads they ran on, with what libraries keep for these. False if some still
+  /// run at `until`: they are waited for no longer, and whoever owns what they use must leave it alone. Not from a
+  /// task.
   bool drain(Monotonic until);
   /// No task runs now. Takes no lock: also for a child of fork that looks at its parent's workers.
   bool idle() const { return shared_->running.load(std::memory_order_relaxed) == 0; }
 
  private:
   struct Shared {
+    /// Whoever still runs ends on its own.
+    void letGo() P11HA_REQUIRES(mutex);
+
     Mutex mutex;
     Condition idle;
-    std::atomic<std::size_t> running{0};  // changed under the mutex only
+    std::atomic<std::size_t> running{0};                                   // changed under the mutex only
+    std::map<std::uint64_t, std::thread> threads P11HA_GUARDED_BY(mutex);  // of the tasks that run
+    std::vector<std::thread> ending P11HA_GUARDED_BY(mutex);               // theirs is done
+    std::uint64_t next P11HA_GUARDED_BY(mutex) = 0;
   };
+  void joinEnding();
+
   // Outlives this object for a task that never comes back.
   const std::shared_ptr<Shared> shared_;
 };

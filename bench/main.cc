@@ -66,7 +66,9 @@ p11ha::base::Result<Chosen, std::string> choose(const Options& options) {
     chosen.workloads.push_back(workload);
   }
   if (chosen.workloads.empty()) {
-    for (const Workload& workload : workloads()) chosen.workloads.push_back(&workload);
+    for (const Workload& workload : workloads()) {
+      if (!workload.onDemand) chosen.workloads.push_back(&workload);
+    }
   }
   return chosen;
 }
@@ -152,7 +154,7 @@ void addSubjects(CLI::App* command, Options& options) {
           "with the first; the CPU time of the servers and of their children is told. The PIN is $P11HA_PIN unless "
           "given")
       ->required();
-  command->add_option("-w,--workload", options.workloads, "which (all)")->delimiter(',');
+  command->add_option("-w,--workload", options.workloads, "which (all that make no keys)")->delimiter(',');
 }
 
 void addRounds(CLI::App* command, Options& options) {

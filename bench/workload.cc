@@ -45,6 +45,33 @@ CK_RV encryptGcm(Lane& lane) {
   return lane.functions->C_Encrypt(lane.session, lane.input.data(), lane.input.size(), lane.output.data(), &size);
 }
 
+// A token object, which a group has on each member before the call returns.
+CK_RV makeAesKey(Lane& lane) {
+  CK_MECHANISM mechanism{CKM_AES_KEY_GEN, nullptr, 0};
+  CK_BBOOL yes = CK_TRUE;
+  CK_ULONG length = 32;
+  CK_ATTRIBUTE wanted[] = {
+      {CKA_TOKEN, &yes, sizeof yes}, {CKA_ENCRYPT, &yes, sizeof yes}, {CKA_VALUE_LEN, &length, sizeof length}};
+  CK_OBJECT_HANDLE key = CK_INVALID_HANDLE;
+  const CK_RV rv = lane.functions->C_GenerateKey(lane.session, &mechanism, wanted, std::size(wanted), &key);
+  return rv == CKR_OK ? lane.functions->C_DestroyObject(lane.session, key) : rv;
+}
+
+CK_RV makeP256Pair(Lane& lane) {
+  CK_MECHANISM mechanism{CKM_EC_KEY_PAIR_GEN, nullptr, 0};
+  CK_BBOOL yes = CK_TRUE;
+  CK_BYTE curve[] = {0x06, 0x08, 0x2a, 0x86, 0x48, 0xce, 0x3d, 0x03, 0x01, 0x07};
+  CK_ATTRIBUTE forPublic[] = {{CKA_TOKEN, &yes, sizeof yes}, {CKA_EC_PARAMS, curve, sizeof curve}};
+  CK_ATTRIBUTE forPrivate[] = {{CKA_TOKEN, &yes, sizeof yes}, {CKA_SIGN, &yes, sizeof yes}};
+  CK_OBJECT_HANDLE keys[2] = {};
+  CK_RV rv = lane.functions->C_GenerateKeyPair(lane.session, &mechanism, forPublic, std::size(forPublic), forPrivate,
+                                               std::size(forPrivate), &keys[0], &keys[1]);
+  for (const CK_OBJECT_HANDLE key : keys) {
+    if (rv == CKR_OK) rv = lane.functions->C_DestroyObject(lane.session, key);
+  }
+  return rv;
+}
+
 constexpr Workload kWorkloads[] = {
     {"session-info", "C_GetSessionInfo", KeyKind::None, 0, &sessionInfo},
     {"random-32", "C_GenerateRandom, 32 bytes", KeyKind::None, 0, &random},
@@ -55,6 +82,8 @@ constexpr Workload kWorkloads[] = {
     {"gcm-16k", "EncryptInit + Encrypt, AES-GCM, 16 KiB", KeyKind::Aes256, 16384, &encryptGcm},
     {"p256", "SignInit + Sign, ECDSA P-256", KeyKind::EcP256, 32, &sign<CKM_ECDSA>},
     {"rsa-2048", "SignInit + Sign, RSA-2048 PKCS#1", KeyKind::Rsa2048, 32, &sign<CKM_RSA_PKCS>},
+    {"aes-key", "GenerateKey (AES-256, token) + DestroyObject", KeyKind::None, 0, &makeAesKey, true},
+    {"p256-key", "GenerateKeyPair (P-256, token) + DestroyObject of both", KeyKind::None, 0, &makeP256Pair, true},
 };
 
 }  // namespace

@@ -31,6 +31,8 @@ struct Workload {
   std::size_t inputSize = 0;
   /// Once, on the lane's thread: the rv of the first call that did not answer CKR_OK.
   CK_RV (*run)(Lane& lane) = nullptr;
+  /// Slow beside all others: only where it is asked for.
+  bool onDemand = false;
 };
 
 std::span<const Workload> workloads();

@@ -92,13 +92,18 @@ function(p11ha_write_edges)
   file(WRITE ${CMAKE_BINARY_DIR}/edges.txt "${text}\n")
 endfunction()
 
-# p11ha_cryptoki_module(TARGET): a shared object that exports what cryptoki/exports.map lists and nothing else.
+# p11ha_cryptoki_module(TARGET [EXTENSIONS]): a shared object that exports the functions of the standard, with EXTENSIONS
+# those of our own too, and nothing else.
 function(p11ha_cryptoki_module target)
+  cmake_parse_arguments(ARG "EXTENSIONS" "" "" ${ARGN})
   # An entry point takes in whatever it sees (cryptoki/entry_points.h): it is not to see the whole folder.
   get_target_property(sources ${target} SOURCES)
   list(FILTER sources INCLUDE REGEX "exports\\.cc$")
   set_source_files_properties(${sources} PROPERTIES SKIP_UNITY_BUILD_INCLUSION ON)
   set(map ${CMAKE_BINARY_DIR}/cryptoki/exports.map)
+  if(ARG_EXTENSIONS)
+    set(map ${CMAKE_BINARY_DIR}/cryptoki/extensions.map)
+  endif()
   set_target_properties(${target} PROPERTIES PREFIX "")
   set_property(TARGET ${target} APPEND PROPERTY LINK_DEPENDS ${map})
   target_link_options(${target} PRIVATE -Wl,--version-script=${map} -Wl,--exclude-libs,ALL -Wl,-z,nodelete -Wl,-z,relro -Wl,-z,now)

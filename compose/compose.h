@@ -5,7 +5,7 @@
 #include <string>
 #include <vector>
 
-#include "compose/remote_tokens.h"
+#include "compose/fleet.h"
 #include "config/settings.h"
 #include "cryptoki/modules.h"
 #include "ha/virtual_token.h"
@@ -20,10 +20,9 @@ struct GroupPlan {
 
 /// Everything the settings describe.
 struct Composition {
-  std::unique_ptr<RemoteTokens> remote;  // null: there are no servers
-  std::vector<std::shared_ptr<cryptoki::LocalModule>> modules;
-  std::vector<std::shared_ptr<cryptoki::Member>> tokens;  // all members, and what else modules and servers show
-  /// The same as slots of their own, with a login each; empty with HAOnly.
+  std::unique_ptr<Fleet> fleet;  // all members, and what else modules and servers show
+  std::uint64_t jitterSeed = 0;  // of this process's attempts to recover members
+  /// All of the fleet as slots of their own, with a login each; empty with HAOnly.
   std::vector<std::shared_ptr<cryptoki::Member>> memberSlots;
   std::vector<GroupPlan> groups;
   std::vector<std::string> complaints;  // one line each, to be shown: what is not there
@@ -35,9 +34,14 @@ struct Composition {
 Composition compose(const config::Settings& settings, cryptoki::Modules& modules);
 
 /// What the settings say of all groups alike, and of member slots.
-ha::GroupPolicy basePolicy(const config::Settings& settings);
+ha::GroupPolicy basePolicy(const config::Settings& settings, std::uint64_t jitterSeed);
 
 /// The policy of one group.
-ha::GroupPolicy policyOf(const config::Group& group, const config::Settings& settings);
+ha::GroupPolicy policyOf(const config::Group& group, const config::Settings& settings, std::uint64_t jitterSeed);
+
+bool isStandby(const config::Group& group, const std::string& serial);
+
+/// What is said of a member whose token is not there.
+std::string nobodyShows(const config::Group& group, const std::string& serial);
 
 }  // namespace p11ha::compose

@@ -55,6 +55,8 @@ class ViewMember final : public cryptoki::Member {
 
   const std::string& serial() const override { return login_->token().serial(); }
   CK_RV attach() override { return login_->token().attach(); }
+  std::string problem() const override { return login_->token().problem(); }
+  cryptoki::Standing standing() const override { return login_->token().standing(); }
   cryptoki::Outcome execute(const cryptoki::Call& call) override;
 
  private:

@@ -37,25 +37,27 @@ std::string Diagnostic::format() const {
   if (line != 0) result += ":" + std::to_string(line);
   result += ": ";
   if (!key.empty()) result += cut(key) + ": ";
-  return result + printable(text);
+  result += printable(text);
+  return instead.empty() ? result : result + "; " + printable(instead);
 }
 
 std::string inQuotes(std::string_view value) { return "\"" + cut(value) + "\""; }
 
-void Diagnostics::error(std::size_t line, std::string_view key, std::string text) {
-  add(Severity::Error, errors_, line, key, std::move(text));
+void Diagnostics::error(std::size_t line, std::string_view key, std::string text, std::string instead) {
+  add(Severity::Error, errors_, line, key, std::move(text), std::move(instead));
 }
 
 void Diagnostics::warning(std::size_t line, std::string_view key, std::string text) {
-  add(Severity::Warning, warnings_, line, key, std::move(text));
+  add(Severity::Warning, warnings_, line, key, std::move(text), {});
 }
 
-void Diagnostics::add(Severity severity, std::size_t& count, std::size_t line, std::string_view key, std::string text) {
+void Diagnostics::add(Severity severity, std::size_t& count, std::size_t line, std::string_view key, std::string text,
+                      std::string instead) {
   if (++count > kMost) {
     ++dropped_;
     return;
   }
-  found_.push_back({severity, file_, line, std::string(key), std::move(text)});
+  found_.push_back({severity, file_, line, std::string(key), std::move(text), std::move(instead)});
 }
 
 std::vector<Diagnostic> Diagnostics::take() {

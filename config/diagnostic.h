@@ -17,11 +17,13 @@ enum class Severity {
 struct Diagnostic {
   Severity severity = Severity::Error;
   std::string file;
-  std::size_t line = 0;  ///< from 1; 0 where the finding is about the whole file
-  std::string key;       ///< as the file spells it; empty where no key is concerned
-  std::string text;      ///< what was expected and what was done instead
+  std::size_t line = 0;   ///< from 1; 0 where the finding is about the whole file
+  std::string key;        ///< as the file spells it; empty where no key is concerned
+  std::string text;       ///< what was expected and, of an error, what was found
+  std::string instead{};  ///< what whoever goes on in spite of it does; empty: nothing is to be said
 
-  /// `file:line: key: text`, always one line of printable ASCII: other bytes appear as \xNN, a long key is cut.
+  /// `file:line: key: text; instead`, always one line of printable ASCII: other bytes appear as \xNN, a long key is
+  /// cut.
   std::string format() const;
 
   bool operator==(const Diagnostic&) const = default;
@@ -38,7 +40,7 @@ class Diagnostics {
 
   explicit Diagnostics(std::string file) : file_(std::move(file)) {}
 
-  void error(std::size_t line, std::string_view key, std::string text);
+  void error(std::size_t line, std::string_view key, std::string text, std::string instead = {});
   void warning(std::size_t line, std::string_view key, std::string text);
 
   const std::string& file() const { return file_; }
@@ -47,7 +49,8 @@ class Diagnostics {
   std::vector<Diagnostic> take();
 
  private:
-  void add(Severity severity, std::size_t& count, std::size_t line, std::string_view key, std::string text);
+  void add(Severity severity, std::size_t& count, std::size_t line, std::string_view key, std::string text,
+           std::string instead);
 
   std::string file_;
   std::vector<Diagnostic> found_;

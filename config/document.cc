@@ -66,6 +66,22 @@ std::vector<std::string> Document::sections() const {
 
 bool Document::hasSection(std::string_view section) const { return findSection(section).has_value(); }
 
+std::optional<Diagnostic> Document::unfinished() const {
+  for (const Problem& problem : outline_.problems) {
+    if (problem.kind != Problem::Kind::Unterminated && problem.kind != Problem::Kind::NulByte) continue;
+    Diagnostics found(file_);
+    report(problem, found);
+    return found.take().front();
+  }
+  // Nothing but the end of its line ends a value there.
+  const bool endsInLine = !text_.empty() && text_.back() != '\n';
+  if (format() != Format::Ini || !endsInLine || outline_.entries.empty()) return std::nullopt;
+  const OutlineEntry& last = outline_.entries.back();
+  if (text_.find('\n', last.key.begin) != std::string::npos) return std::nullopt;
+  return Diagnostic{Severity::Warning, file_, last.line, std::string(keyOf(last)),
+                    "expected the end of the line after it"};
+}
+
 void Document::report(const Problem& problem, Diagnostics& to) const {
   const bool conf = format() == Format::Conf;
   const auto name = [&](std::size_t index) { return inQuotes(sectionName(index)); };

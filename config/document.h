@@ -65,6 +65,10 @@ class Document {
   /// Removes every section of this name with all that is in it. False: there was none.
   bool eraseSection(std::string_view section);
 
+  /// What shows that the text ends before it was written to its end, whichever section it ends in; nullopt: nothing
+  /// does. A text that was cut off between two sections shows nothing.
+  std::optional<Diagnostic> unfinished() const;
+
   /// Reports what does not fit the grammar, in those sections for which `concerns` is true, and outside of all.
   template <class Concerns>
   void diagnose(Diagnostics& to, Concerns concerns) const {

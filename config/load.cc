@@ -8,6 +8,7 @@
 #include <cerrno>
 #include <utility>
 
+#include "base/descriptor.h"
 #include "config/file.h"
 
 namespace p11ha::config {
@@ -20,13 +21,9 @@ base::Failure<Diagnostic> failure(const std::string& path, const std::string& te
 
 }  // namespace
 
-Descriptor::~Descriptor() {
-  if (fd_ >= 0) close(fd_);
-}
-
 base::Result<Loaded, Diagnostic> load(const std::string& path, std::size_t most) {
-  const Descriptor file(open(path.c_str(), O_RDONLY | O_CLOEXEC | O_NONBLOCK | O_NOCTTY));
-  if (!file.isOpen()) return failure(path, "expected a readable configuration file: " + errorText(errno));
+  const base::Descriptor file(open(path.c_str(), O_RDONLY | O_CLOEXEC | O_NONBLOCK | O_NOCTTY));
+  if (!file) return failure(path, "expected a readable configuration file: " + errorText(errno));
   struct stat found {};
   if (fstat(file.get(), &found) != 0) {
     return failure(path, "expected a readable configuration file: " + errorText(errno));

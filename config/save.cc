@@ -8,6 +8,7 @@
 #include <random>
 #include <utility>
 
+#include "base/descriptor.h"
 #include "config/file.h"
 
 namespace p11ha::config {
@@ -53,15 +54,7 @@ class Temporary {
   bool isOpen() const { return fd_ >= 0; }
   int get() const { return fd_; }
 
-  bool write(std::string_view text) const {
-    while (!text.empty()) {
-      const ssize_t n = ::write(fd_, text.data(), text.size());
-      if (n < 0 && errno == EINTR) continue;
-      if (n < 0) return false;
-      text.remove_prefix(static_cast<std::size_t>(n));
-    }
-    return true;
-  }
+  bool write(std::string_view text) const { return base::writeAll(fd_, text); }
 
   bool renameTo(const std::string& name) {
     renamed_ = renameat(directory_, name_.c_str(), directory_, name.c_str()) == 0;
@@ -82,8 +75,8 @@ base::Result<Saved, Problem> replace(const std::string& path, std::string_view t
   const std::string name = followed->filename().string();
   const std::string parent = followed->has_parent_path() ? followed->parent_path().string() : ".";
 
-  const Descriptor directory(open(parent.c_str(), O_RDONLY | O_DIRECTORY | O_CLOEXEC));
-  if (!directory.isOpen()) return base::Failure{parent + ": " + errorText(errno)};
+  const base::Descriptor directory(open(parent.c_str(), O_RDONLY | O_DIRECTORY | O_CLOEXEC));
+  if (!directory) return base::Failure{parent + ": " + errorText(errno)};
   struct stat old {};
   const bool exists = fstatat(directory.get(), name.c_str(), &old, AT_SYMLINK_NOFOLLOW) == 0;
   if (!exists && errno != ENOENT) return base::Failure{errorText(errno)};
@@ -109,6 +102,9 @@ base::Result<Saved, Problem> replace(const std::string& path, std::string_view t
     if (!now || *now != *expected) return base::Failure{Problem("it was changed by another since it was read")};
   }
   if (!temporary.renameTo(name)) return base::Failure{errorText(errno)};
+  // To be renamed changes a file's change time. All else stays what was written, so that another's change shows.
+  struct stat renamed {};
+  if (fstat(temporary.get(), &renamed) == 0) made.st_ctim = renamed.st_ctim;
   // Some file systems cannot sync a directory, and say so with EINVAL: there is nothing more to do for durability.
   const bool durable = fsync(directory.get()) == 0 || errno == EINVAL;
   return Saved{base::stampFrom(made), durable};

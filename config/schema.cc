@@ -123,6 +123,7 @@ constexpr Row kP11ha[] = {
     {"MultipartJournal", "", P11HA_AT(d.settings.tuning.multipartJournal), 0, kGibibyte},
     {"CloningPolicy", "", P11HA_AT(d.settings.tuning.cloningPolicy)},
     {"UnreplicatedKeys", "", P11HA_AT(d.settings.tuning.unreplicatedKeys)},
+    {"StatusPath", "", P11HA_AT(d.settings.tuning.statusPath)},
 };
 
 #undef P11HA_AT
@@ -390,9 +391,8 @@ void gather(const Document& document, Draft& draft, Diagnostics& diagnostics) {
       const Target target = row->target(draft, place);
       if (store(*row, target, entry.value)) continue;
       const std::string fallback = written(target);
-      diagnostics.error(entry.line, entry.key,
-                        "expected " + expectation(*row, target) + found(entry.value) + "; " +
-                            (fallback.empty() ? "it is ignored" : "the default " + fallback + " is used"));
+      diagnostics.error(entry.line, entry.key, "expected " + expectation(*row, target) + found(entry.value),
+                        fallback.empty() ? "it is ignored" : "the default " + fallback + " is used");
     }
   }
 }

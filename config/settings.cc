@@ -14,6 +14,22 @@ bool Settings::hasErrors() const {
                      [](const Diagnostic& each) { return each.severity == Severity::Error; });
 }
 
+namespace {
+
+void describe(const Document& document, Settings& settings) {
+  settings.unfinished = document.unfinished();
+  for (std::string& name : document.sections()) {
+    if (!isOurSection(name)) continue;
+    if (!document.entries(name).empty()) settings.lastFilled = name;
+    settings.sections.push_back(std::move(name));
+  }
+  const std::string& text = document.text();
+  settings.lines = static_cast<std::size_t>(std::count(text.begin(), text.end(), '\n'));
+  if (!text.empty() && text.back() != '\n') ++settings.lines;
+}
+
+}  // namespace
+
 Settings read(const Document& document) {
   Draft draft;
   Diagnostics diagnostics(document.file());
@@ -22,6 +38,7 @@ Settings read(const Document& document) {
   settleGroups(draft, diagnostics);
   settleServers(draft, diagnostics);
   settleModules(draft, diagnostics);
+  describe(document, draft.settings);
   draft.settings.diagnostics = diagnostics.take();
   return std::move(draft.settings);
 }

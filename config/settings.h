@@ -88,6 +88,7 @@ struct Tuning {
   std::uint64_t multipartJournal = 1048576;  ///< bytes
   CloningPolicy cloningPolicy = CloningPolicy::Domain;
   UnreplicatedKeys unreplicatedKeys = UnreplicatedKeys::Allow;
+  std::string statusPath;  ///< an existing directory; empty: /run/p11ha, where that is one
 };
 
 /// A plain value. Settings{} is what an empty file asks for.
@@ -97,6 +98,12 @@ struct Settings {
   Client client;
   Tuning tuning;
   std::vector<Diagnostic> diagnostics;  ///< by line
+
+  // For who reads a file that may be half-written.
+  std::optional<Diagnostic> unfinished;  ///< Document::unfinished()
+  std::vector<std::string> sections;     ///< the names of those that concern p11ha, in their order
+  std::string lastFilled;                ///< of these the last one that has an entry; empty: none
+  std::size_t lines = 0;                 ///< of the file
 
   bool hasErrors() const;
 };

@@ -60,7 +60,7 @@ class GroupSettler {
   }
 
   bool leaveOut(const Seen& at, const std::string& text) {
-    diagnostics_.error(at.line, at.key, "expected " + text + "; the group is left out");
+    diagnostics_.error(at.line, at.key, "expected " + text, "the group is left out");
     return false;
   }
 
@@ -206,8 +206,8 @@ void settleClientFiles(Draft& draft, Diagnostics& diagnostics) {
     if (!path.empty()) return;
     complete = false;
     const Seen& blamed = at.line == 0 ? first : at;
-    diagnostics.error(blamed.line, blamed.key,
-                      "expected a " + std::string(name) + " for connections to servers; remote members are left out");
+    diagnostics.error(blamed.line, blamed.key, "expected a " + std::string(name) + " for connections to servers",
+                      "remote members are left out");
   };
   look("ServerCAFile", client.caFile);
   look("ClientCertFile", client.certificateFile);
@@ -250,7 +250,7 @@ void settleModules(Draft& draft, Diagnostics& diagnostics) {
       for (const std::string_view name : {"ModuleNNPath", "ModuleNNReserved", "ModuleNNSlot", "ModuleNNSerial"}) {
         if (at.line == 0) at = draft.where(name, place);
       }
-      diagnostics.error(at.line, at.key, "expected a ModulePath of the same number; the module is left out");
+      diagnostics.error(at.line, at.key, "expected a ModulePath of the same number", "the module is left out");
       continue;
     }
     if (!module.serial.empty()) {
@@ -259,7 +259,8 @@ void settleModules(Draft& draft, Diagnostics& diagnostics) {
       if (!isNew) {
         diagnostics.error(at.line, at.key,
                           "expected a serial number of its own, found " + inQuotes(module.serial) + " in line " +
-                              std::to_string(other->second) + " already; the module is left out");
+                              std::to_string(other->second) + " already",
+                          "the module is left out");
         continue;
       }
     }

@@ -12,11 +12,6 @@ namespace {
 
 constexpr int kAttempts = 4;
 
-bool carriesValues(CK_RV rv) {
-  return rv == CKR_OK || rv == CKR_ATTRIBUTE_SENSITIVE || rv == CKR_ATTRIBUTE_TYPE_INVALID ||
-         rv == CKR_BUFFER_TOO_SMALL;
-}
-
 // What a member may make us allocate for one object.
 struct Budget {
   std::size_t attributes = kMaxTemplateAttributes;
@@ -138,6 +133,11 @@ bool failedOverSome(const Outcome& outcome) {
 }
 
 }  // namespace
+
+bool carriesValues(CK_RV rv) {
+  return rv == CKR_OK || rv == CKR_ATTRIBUTE_SENSITIVE || rv == CKR_ATTRIBUTE_TYPE_INVALID ||
+         rv == CKR_BUFFER_TOO_SMALL;
+}
 
 Outcome readAttributes(Member& member, CK_SESSION_HANDLE session, CK_OBJECT_HANDLE object,
                        std::span<const CK_ATTRIBUTE_TYPE> types, Template& out) {

@@ -6,6 +6,9 @@
 
 namespace p11ha::cryptoki {
 
+/// Members answer so to C_GetAttributeValue, and fill in what there is (PKCS #11 v3.0, 5.7.5).
+bool carriesValues(CK_RV rv);
+
 /// Reads those of the named attributes that the object has and reveals, in the order named, into `out` (whatever it
 /// held before). Two calls of C_GetAttributeValue (PKCS #11 v3.0, 5.7.5), one more for each depth of nested templates;
 /// again, a few times, if a value grew between them; and one by one if the member fails over some attribute

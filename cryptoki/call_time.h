@@ -5,7 +5,8 @@
 
 namespace p11ha::cryptoki {
 
-/// Tries of one and the same call, for as long as this is there. One thread; not nested.
+/// Tries of one and the same call, for as long as this is there. One thread; within another one, of a call made
+/// meanwhile, it leaves that one as it was.
 class SameCall {
  public:
   /// `triedBefore`: the call that this thread has made last was its first try already.
@@ -15,6 +16,12 @@ class SameCall {
   SameCall& operator=(const SameCall&) = delete;
 
   bool lasts(base::Monotonic::duration longerThan) const;
+  /// What is left of so much; nothing less than none.
+  base::Monotonic::duration left(base::Monotonic::duration of) const;
+
+ private:
+  const bool isWithin_;
+  const base::Monotonic outer_;  // when that call began
 };
 
 /// For members that can end a call: when the call began of which this is a try. Without a SameCall that is now.

@@ -1,4 +1,5 @@
 #include "cryptoki/call.h"
+#include "cryptoki/ha_state.h"
 
 #include <type_traits>
 
@@ -15,6 +16,8 @@ namespace check {
 using namespace role;
 #define FN(name, route, effect, replay, spread, ...) \
   static_assert(spells<CK_C_##name, __VA_ARGS__>, "functions.def: the roles of C_" #name " are not its parameters");
+#define CA(name, route, effect, replay, spread, ...) \
+  static_assert(spells<CK_CA_##name, __VA_ARGS__>, "functions.def: the roles of CA_" #name " are not its parameters");
 #include "cryptoki/functions.def"
 #undef FN
 }  // namespace check

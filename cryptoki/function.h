@@ -24,6 +24,9 @@ inline constexpr std::size_t kFunctionCount = 0
     ;
 #undef FN
 
+/// Those that make random keys: they may take long (KeyGenCallDeadline), and cannot be made twice.
+constexpr bool isKeyGeneration(Fn fn) { return fn == Fn::GenerateKey || fn == Fn::GenerateKeyPair; }
+
 enum class Route : std::uint8_t { Library, Slot, Session };
 
 /// The operations a session can have active, each at most once (PKCS #11 v3.0, 5.6.8).

@@ -57,12 +57,15 @@ CK_RV LocalMember::attach() {
 }
 
 CK_RV LocalMember::find() {
+  bool isReplaced = false;
   if (attached_) {
     // Where it was before: the token's own answer says more than its absence from a list.
     CK_TOKEN_INFO info{};
     const CK_RV rv = invoke(module_->functions(), makeCall<Fn::GetTokenInfo>(slot_.load(), &info));
     if (rv == CKR_OK && unpad(info.serialNumber) == ownSerial_) return CKR_OK;
     if (rv != CKR_OK && rv != CKR_SLOT_ID_INVALID && rv != CKR_TOKEN_NOT_PRESENT) return rv;
+    // A token without a serial number, to be initialised yet, may become any.
+    isReplaced = rv == CKR_OK && !unpad(info.serialNumber).empty();
   }
   const auto tokens = module_->tokens();
   if (!tokens) return tokens.error();
@@ -74,7 +77,7 @@ CK_RV LocalMember::find() {
     attached_ = true;
     return CKR_OK;
   }
-  return CKR_TOKEN_NOT_PRESENT;
+  return isReplaced ? CKR_TOKEN_NOT_RECOGNIZED : CKR_TOKEN_NOT_PRESENT;
 }
 
 Outcome LocalMember::execute(const Call& call) {

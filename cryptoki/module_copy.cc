@@ -10,22 +10,10 @@
 #include <cerrno>
 #include <filesystem>
 
+#include "base/descriptor.h"
+
 namespace p11ha::cryptoki {
 namespace {
-
-class Descriptor {
- public:
-  explicit Descriptor(int fd) : fd_(fd) {}
-  ~Descriptor() {
-    if (fd_ >= 0) close(fd_);
-  }
-  Descriptor(const Descriptor&) = delete;
-  Descriptor& operator=(const Descriptor&) = delete;
-  int get() const { return fd_; }
-
- private:
-  const int fd_;
-};
 
 bool copyAll(int from, int to) {
   constexpr std::size_t kAtOnce = std::size_t{1} << 20;
@@ -39,9 +27,9 @@ bool copyAll(int from, int to) {
 }  // namespace
 
 void* loadModuleCopy(const std::string& file) {
-  const Descriptor original(open(file.c_str(), O_RDONLY | O_CLOEXEC));
-  const Descriptor copy(memfd_create(std::filesystem::path(file).filename().c_str(), MFD_CLOEXEC));
-  if (original.get() < 0 || copy.get() < 0 || !copyAll(original.get(), copy.get())) return nullptr;
+  const base::Descriptor original(open(file.c_str(), O_RDONLY | O_CLOEXEC));
+  const base::Descriptor copy(memfd_create(std::filesystem::path(file).filename().c_str(), MFD_CLOEXEC));
+  if (!original || !copy || !copyAll(original.get(), copy.get())) return nullptr;
   // The loader takes a name that it knows for the same library, and descriptors' numbers come again.
   static std::atomic<unsigned> copies{0};
   std::string name = "/proc/self/";

@@ -12,6 +12,12 @@ struct Health {
   Outcome failure;            // why not alive
 };
 
+/// A session's state says that the user is logged in.
+constexpr bool isUsers(CK_STATE state) { return state == CKS_RO_USER_FUNCTIONS || state == CKS_RW_USER_FUNCTIONS; }
+
+/// C_GetTokenInfo. Any thread.
+Outcome readTokenInfo(Member& member, CK_TOKEN_INFO& info);
+
 /// Asks with C_GetSessionInfo and C_GetTokenInfo (DESIGN.md, "Ask"). Two calls; any thread that may use the session.
 Health probe(Member& member, CK_SESSION_HANDLE session);
 

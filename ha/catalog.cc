@@ -4,6 +4,7 @@
 
 #include "cryptoki/attribute_reader.h"
 #include "ha/matching.h"
+#include "ha/notes/on_member.h"
 #include "ha/public_part.h"
 
 namespace p11ha::ha {
@@ -11,13 +12,13 @@ namespace p11ha::ha {
 using cryptoki::Outcome;
 using cryptoki::Template;
 
-void Catalog::refresh(MemberMask members) {
+void Catalog::refresh(MemberMask members, OwnSession own) {
   for (GroupMember& member : group_.each(members)) {
     const std::uint32_t epoch = member.epoch.load(std::memory_order_acquire);
     std::vector<InventoryEntry> entries;
-    const Outcome outcome = read(member, epoch, entries);
+    const Outcome outcome = read(member, epoch, entries, own);
     if (outcome.rv == CKR_OK) {
-      install(member, epoch, entries);
+      install(member, epoch, entries, own);
     } else if (isLoss(outcome)) {
       group_.lose(member, epoch, Loss::Dropped, outcome.rv);
     }
@@ -26,9 +27,13 @@ void Catalog::refresh(MemberMask members) {
 
 Outcome Catalog::takeStock(GroupMember& member, std::uint32_t epoch) {
   group_.objects.forgetMember(member.index);
+  // An attempt before this one, under the same epoch, may have bound objects, and the member may have been started anew
+  // since: its handles are others, and another object's.
+  for (const ObjectPtr& object : group_.objects.all()) object->forget(member.index, epoch);
+  group_.notes.forgetMember(member.index);
   std::vector<InventoryEntry> entries;
-  if (const Outcome outcome = read(member, epoch, entries); outcome.rv != CKR_OK) return outcome;
-  install(member, epoch, entries);
+  if (const Outcome outcome = read(member, epoch, entries, &GroupMember::resync); outcome.rv != CKR_OK) return outcome;
+  install(member, epoch, entries, &GroupMember::resync);
   for (const ObjectPtr& object : group_.objects.all()) {
     if (object->holding(member.index, epoch) == Holding::Unknown) object->markAbsent(member.index, epoch);
   }
@@ -36,16 +41,131 @@ Outcome Catalog::takeStock(GroupMember& member, std::uint32_t epoch) {
 }
 
 // Those that are new, beside those that are known there already.
-Outcome Catalog::read(GroupMember& member, std::uint32_t epoch, std::vector<InventoryEntry>& entries) {
-  ControlSession::Use control(member.control);
+Outcome Catalog::read(GroupMember& member, std::uint32_t epoch, std::vector<InventoryEntry>& entries, OwnSession own,
+                      std::unordered_set<CK_OBJECT_HANDLE>* seen) {
+  ControlSession::Use control(member.*own);
   if (const Outcome opened = control.open(*member.token, epoch); opened.rv != CKR_OK) return opened;
   const auto wanted = [&](CK_OBJECT_HANDLE handle) {
+    if (seen != nullptr) seen->insert(handle);
     return group_.objects.findAt(member.index, handle) == nullptr && !group_.objects.hidden(member.index, handle);
   };
   if (const Outcome read = readInventory(*member.token, control.handle(), wanted, entries); read.rv != CKR_OK)
     return read;
+  putAside(member, entries);
   findPublicParts(member, epoch, control.handle(), entries);
   return {};
+}
+
+// What is p11ha's own: hidden before anybody can name it. Of what was hidden before, a logout has forgotten.
+void Catalog::putAside(GroupMember& member, std::vector<InventoryEntry>& entries) {
+  std::erase_if(entries, [&](const InventoryEntry& entry) {
+    const bool isNote = notes::isNote(entry.identity);
+    if (!isNote && !isOwn(entry.identity)) return false;
+    group_.objects.hide(member.index, entry.handle);
+    if (!isNote) return true;
+    if (auto note = notes::noteOf(entry.identity)) group_.notes.put(member.index, entry.handle, std::move(*note));
+    return true;
+  });
+}
+
+Outcome Catalog::lookAgain(GroupMember& member, std::uint32_t epoch, OwnSession own) {
+  const std::uint64_t login = group_.login.generation();
+  // What is made there while it is looked at is not in the list.
+  std::vector<std::pair<ObjectPtr, CK_OBJECT_HANDLE>> before;
+  for (ObjectPtr& object : group_.objects.all()) {
+    if (object->isSessionObject()) continue;
+    if (const CK_OBJECT_HANDLE at = object->at(member.index, epoch)) before.emplace_back(std::move(object), at);
+  }
+  const std::vector<notes::NoteTable::Held> noted = group_.notes.on(member.index);
+  std::unordered_set<CK_OBJECT_HANDLE> seen;
+  std::vector<InventoryEntry> entries;
+  if (const Outcome outcome = read(member, epoch, entries, own, &seen); outcome.rv != CKR_OK) return outcome;
+  {
+    ControlSession::Use session(member.*own);
+    CK_SESSION_INFO info{};
+    Outcome outcome = session.open(*member.token, epoch);
+    if (outcome.rv == CKR_OK)
+      outcome = member.token->execute(cryptoki::makeCall<cryptoki::Fn::GetSessionInfo>(session.handle(), &info));
+    if (outcome.rv != CKR_OK) return outcome;
+    const bool showsAll = group_.login.user() != CKU_USER || cryptoki::isUsers(info.state);
+    if (!showsAll || group_.login.generation() != login) return {CKR_USER_NOT_LOGGED_IN};
+  }
+  install(member, epoch, entries, own);
+  for (const auto& [object, at] : before) {
+    if (seen.contains(at) || object->at(member.index, epoch) != at) continue;
+    object->markAbsent(member.index, epoch);
+    group_.objects.forgetBinding(member.index, at);
+  }
+  for (const auto& [handle, note] : noted) {
+    if (seen.contains(handle)) continue;
+    group_.notes.forget(member.index, handle);
+    group_.objects.unhide(member.index, handle);
+  }
+  return {};
+}
+
+Outcome Catalog::readNotes(GroupMember& member, std::uint32_t epoch, OwnSession own) {
+  const std::vector<notes::NoteTable::Held> noted = group_.notes.on(member.index);
+  ControlSession::Use control(member.*own);
+  if (const Outcome opened = control.open(*member.token, epoch); opened.rv != CKR_OK) return opened;
+  Template query = notes::queryForAll();
+  std::vector<CK_OBJECT_HANDLE> handles;
+  if (const Outcome listed = listObjects(*member.token, control.handle(), query, handles); listed.rv != CKR_OK)
+    return listed;
+  std::vector<InventoryEntry> entries;
+  for (const CK_OBJECT_HANDLE handle : handles) {
+    if (group_.objects.hidden(member.index, handle)) continue;
+    InventoryEntry entry{handle, {}};
+    if (const Outcome read = readIdentity(*member.token, control.handle(), handle, entry.identity); isLoss(read))
+      return read;
+    entries.push_back(std::move(entry));
+  }
+  putAside(member, entries);
+  for (const auto& [handle, note] : noted) {
+    if (std::find(handles.begin(), handles.end(), handle) != handles.end()) continue;
+    group_.notes.forget(member.index, handle);
+    group_.objects.unhide(member.index, handle);
+  }
+  return {};
+}
+
+Proof Catalog::proveAbout(const notes::Subject& subject, const ObjectPtr& object, MemberMask among, OwnSession own) {
+  const Identity identity = object->identity();
+  switch (notes::compareUnnamed(subject, identity)) {
+    case notes::Likeness::Other:
+      return Proof::Different;
+    case notes::Likeness::Same:
+      return Proof::Same;
+    case notes::Likeness::Perhaps:
+      break;
+  }
+  switch (identity.objectClass) {
+    case CKO_DATA:
+      // With neither value nor application, the name is all there is of it.
+      return subject.print.empty() && identity.material.empty() ? Proof::Same : Proof::Different;
+    case CKO_PRIVATE_KEY: {
+      if (subject.print.empty() || !identity.lent) return Proof::Impossible;
+      if (const Proof its = settle(object, among, own); its != Proof::Same)
+        return its == Proof::Unreachable ? its : Proof::Impossible;
+      const bool same = notes::compareUnnamed(subject, object->identity()) == notes::Likeness::Same;
+      return same ? Proof::Same : Proof::Different;
+    }
+    case CKO_SECRET_KEY: {
+      if (!subject.witness) return Proof::Impossible;
+      Proof proof = Proof::Unreachable;
+      for (GroupMember& member : group_.each(among & object->usable())) {
+        const std::uint32_t epoch = member.epoch.load(std::memory_order_acquire);
+        if (object->holding(member.index, epoch) != Holding::Held) continue;
+        ControlSession::Use session(member.*own);
+        if (session.open(*member.token, epoch).rv != CKR_OK) continue;
+        proof = proveSecretKey(*subject.witness, {member, session.handle(), object->at(member.index, epoch)});
+        if (proof != Proof::Unreachable) break;
+      }
+      return proof;
+    }
+    default:
+      return Proof::Impossible;
+  }
 }
 
 void Catalog::findPublicParts(GroupMember& member, std::uint32_t epoch, CK_SESSION_HANDLE session,
@@ -75,8 +195,9 @@ void Catalog::findPublicParts(GroupMember& member, std::uint32_t epoch, CK_SESSI
   }
 }
 
-void Catalog::install(GroupMember& member, std::uint32_t epoch, const std::vector<InventoryEntry>& entries) {
-  for (const ObjectPtr& secret : bindAll(member, epoch, entries)) prove(secret, member, epoch);
+void Catalog::install(GroupMember& member, std::uint32_t epoch, const std::vector<InventoryEntry>& entries,
+                      OwnSession own) {
+  for (const ObjectPtr& secret : bindAll(member, epoch, entries)) prove(secret, member, epoch, own);
 }
 
 std::vector<ObjectPtr> Catalog::bindAll(GroupMember& member, std::uint32_t epoch,
@@ -115,8 +236,9 @@ std::vector<ObjectPtr> Catalog::bindAll(GroupMember& member, std::uint32_t epoch
       continue;
     }
     if (matches.ambiguous[i]) group_.log(halog::AmbiguousObject{describe(identity), member.serial});
-    group_.objects.bind(group_.objects.create(CK_INVALID_HANDLE, identity), member.index, epoch, fresh[i].handle,
-                        Holding::Held);
+    const ObjectPtr found = group_.objects.create(CK_INVALID_HANDLE, identity);
+    found->setDoubtful(matches.ambiguous[i]);
+    group_.objects.bind(found, member.index, epoch, fresh[i].handle, Holding::Held);
   }
   for (std::size_t i = 0; i < candidates.size(); ++i) {
     if (matches.knownAmbiguous[i]) candidates[i]->markAmbiguous(member.index, epoch);
@@ -140,18 +262,18 @@ bool Catalog::madeAlso(const ObjectPtr& object, GroupMember& member, std::uint32
   return group_.objects.bind(object, member.index, epoch, handle, Holding::Held);
 }
 
-CK_OBJECT_HANDLE Catalog::handleOn(const ObjectPtr& object, GroupMember& member, std::uint32_t epoch) {
+CK_OBJECT_HANDLE Catalog::handleOn(const ObjectPtr& object, GroupMember& member, std::uint32_t epoch, OwnSession own) {
   switch (object->holding(member.index, epoch)) {
     case Holding::Held:
       return object->at(member.index, epoch);
     case Holding::Claimed:
-      return prove(object, member, epoch);
+      return prove(object, member, epoch, own);
     case Holding::Unknown:
       // A member that has failed meanwhile is not asked what it holds now.
       if (member.epoch.load(std::memory_order_acquire) != epoch) break;
-      refresh(bit(member.index));
+      refresh(bit(member.index), own);
       if (object->holding(member.index, epoch) == Holding::Unknown) object->markAbsent(member.index, epoch);
-      return object->holding(member.index, epoch) == Holding::Claimed ? prove(object, member, epoch)
+      return object->holding(member.index, epoch) == Holding::Claimed ? prove(object, member, epoch, own)
                                                                       : object->at(member.index, epoch);
     case Holding::Absent:
     case Holding::Ambiguous:
@@ -172,15 +294,15 @@ Proof Catalog::provePrivate(const Identity& identity, const KeyOn& key) {
 }
 
 // Whether its lent material is its own, a member that certainly holds it shows.
-Proof Catalog::settle(const ObjectPtr& object, MemberMask among) {
+Proof Catalog::settle(const ObjectPtr& object, MemberMask among, OwnSession own) {
   const Identity identity = object->identity();
   if (!identity.lent) return identity.material.empty() ? Proof::Impossible : Proof::Same;
-  for (GroupMember& member : group_.each(group_.callable() & object->usable() & among)) {
+  for (GroupMember& member : group_.each(among & object->usable())) {
     const std::uint32_t epoch = member.epoch.load(std::memory_order_acquire);
     if (object->holding(member.index, epoch) != Holding::Held) continue;
-    ControlSession::Use control(member.control);
-    if (control.open(*member.token, epoch).rv != CKR_OK) continue;
-    const Proof proof = provePrivate(identity, {member, control.handle(), object->at(member.index, epoch)});
+    ControlSession::Use session(member.*own);
+    if (session.open(*member.token, epoch).rv != CKR_OK) continue;
+    const Proof proof = provePrivate(identity, {member, session.handle(), object->at(member.index, epoch)});
     if (proof == Proof::Unreachable) continue;
     object->settle(identity.material, proof == Proof::Same);
     return proof;
@@ -188,48 +310,52 @@ Proof Catalog::settle(const ObjectPtr& object, MemberMask among) {
   return Proof::Unreachable;
 }
 
-Proof Catalog::proveOn(const ObjectPtr& object, GroupMember& member, std::uint32_t epoch) {
+Proof Catalog::proveOn(const ObjectPtr& object, GroupMember& member, std::uint32_t epoch, OwnSession own) {
   const Identity identity = object->identity();
   const CK_OBJECT_HANDLE claimed = object->at(member.index, epoch);
   if (identity.objectClass == CKO_PRIVATE_KEY) {
-    if (const Proof own = settle(object, ~bit(member.index)); own != Proof::Same) return own;
-    ControlSession::Use control(member.control);
-    if (control.open(*member.token, epoch).rv != CKR_OK) return Proof::Unreachable;
-    return provePrivate(object->identity(), {member, control.handle(), claimed});
+    if (const Proof its = settle(object, group_.callable() & ~bit(member.index), own); its != Proof::Same) return its;
+    ControlSession::Use session(member.*own);
+    if (session.open(*member.token, epoch).rv != CKR_OK) return Proof::Unreachable;
+    return provePrivate(object->identity(), {member, session.handle(), claimed});
   }
   if (const auto witness = object->witness()) {
-    ControlSession::Use control(member.control);
-    if (control.open(*member.token, epoch).rv != CKR_OK) return Proof::Unreachable;
+    ControlSession::Use session(member.*own);
+    if (session.open(*member.token, epoch).rv != CKR_OK) return Proof::Unreachable;
     // A member that has not the witness's mechanism may have another.
-    const Proof proof = proveSecretKey(*witness, {member, control.handle(), claimed});
+    const Proof proof = proveSecretKey(*witness, {member, session.handle(), claimed});
     if (proof != Proof::Impossible) return proof;
   }
-  GroupMember* reference = nullptr;
-  std::uint32_t referenceEpoch = 0;
-  for (GroupMember& other : group_.each(group_.callable() & object->usable() & ~bit(member.index))) {
-    const std::uint32_t otherEpoch = other.epoch.load(std::memory_order_acquire);
-    if (reference == nullptr && object->holding(other.index, otherEpoch) == Holding::Held) {
-      reference = &other;
-      referenceEpoch = otherEpoch;
-    }
+  // One that does not answer is no reason to ask no other.
+  Proof proof = Proof::Unreachable;
+  for (GroupMember& reference : group_.each(group_.callable() & object->usable() & ~bit(member.index))) {
+    const std::uint32_t referenceEpoch = reference.epoch.load(std::memory_order_acquire);
+    if (object->holding(reference.index, referenceEpoch) != Holding::Held) continue;
+    proof = proveBeside(object, {reference, referenceEpoch}, {member, epoch}, own);
+    if (proof != Proof::Unreachable) break;
   }
-  if (reference == nullptr) return Proof::Unreachable;
-  // Two control sessions at once are always taken in the order of the list.
-  const bool memberFirst = member.index < reference->index;
-  ControlSession::Use first((memberFirst ? member : *reference).control);
-  ControlSession::Use second((memberFirst ? *reference : member).control);
-  ControlSession::Use& own = memberFirst ? first : second;
-  ControlSession::Use& other = memberFirst ? second : first;
-  if (own.open(*member.token, epoch).rv != CKR_OK || other.open(*reference->token, referenceEpoch).rv != CKR_OK) {
-    return Proof::Unreachable;
-  }
-  return proveSecretKey({*reference, other.handle(), object->at(reference->index, referenceEpoch)},
-                        {member, own.handle(), claimed});
+  return proof;
 }
 
-CK_OBJECT_HANDLE Catalog::prove(const ObjectPtr& object, GroupMember& member, std::uint32_t epoch) {
+Proof Catalog::proveBeside(const ObjectPtr& object, const Holder& reference, const Holder& candidate, OwnSession own) {
+  // Those of two members at once are always taken in the order of the list.
+  const bool candidateFirst = candidate.member.index < reference.member.index;
+  ControlSession& former = (candidateFirst ? candidate : reference).member.*own;
+  ControlSession& latter = (candidateFirst ? reference : candidate).member.*own;
+  ControlSession::Use first(former);
+  ControlSession::Use second(latter);
+  const auto keyOn = [&](const Holder& holder, ControlSession::Use& use) -> std::optional<KeyOn> {
+    if (use.open(*holder.member.token, holder.epoch).rv != CKR_OK) return std::nullopt;
+    return KeyOn{holder.member, use.handle(), object->at(holder.member.index, holder.epoch)};
+  };
+  const auto here = keyOn(candidate, candidateFirst ? first : second);
+  const auto there = keyOn(reference, candidateFirst ? second : first);
+  return here && there ? proveSecretKey(*there, *here) : Proof::Unreachable;
+}
+
+CK_OBJECT_HANDLE Catalog::prove(const ObjectPtr& object, GroupMember& member, std::uint32_t epoch, OwnSession own) {
   const CK_OBJECT_HANDLE claimed = object->at(member.index, epoch);
-  switch (proveOn(object, member, epoch)) {
+  switch (proveOn(object, member, epoch, own)) {
     case Proof::Same:
       group_.objects.bind(object, member.index, epoch, claimed, Holding::Held);
       return claimed;
@@ -245,7 +371,7 @@ CK_OBJECT_HANDLE Catalog::prove(const ObjectPtr& object, GroupMember& member, st
 }
 
 void Catalog::beforeHandingOut(const ObjectPtr& object) {
-  if (object->isLent()) settle(object, ~MemberMask{0});
+  if (object->isLent()) settle(object, group_.callable(), &GroupMember::control);
   if (!object->wantsWitness()) return;
   for (GroupMember& member : group_.each(group_.callable() & object->usable())) {
     const std::uint32_t epoch = member.epoch.load(std::memory_order_acquire);

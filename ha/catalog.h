@@ -1,6 +1,8 @@
 // Keeps the object table true to what the members hold: finds what others made, and the same object on each member.
 #pragma once
 
+#include <unordered_set>
+
 #include "ha/group.h"
 #include "ha/inventory.h"
 #include "ha/key_proof.h"
@@ -8,22 +10,34 @@
 namespace p11ha::ha {
 
 /// Owned by the VirtualToken. Any thread; blocks as the calls it makes on members do, and holds no lock across them but
-/// that of the members' control sessions.
+/// that of p11ha's own sessions on them.
 class Catalog {
  public:
   explicit Catalog(Group& group) : group_(group) {}
 
-  /// Reads what those members hold and the table does not know yet, the first one's view first, and binds it. A member
-  /// that fails at it is reported as lost.
-  void refresh(MemberMask members);
+  /// Reads what those members hold and the table does not know yet, the first one's view first, and binds it, in those
+  /// sessions of ours. A member that fails at it is reported as lost.
+  void refresh(MemberMask members, OwnSession own = &GroupMember::control);
 
   /// The same for one member under an epoch that does not serve yet; every known object that it has not is marked
-  /// absent. The outcome is the member's if it failed.
+  /// absent. The outcome is the member's if it failed. For a recovery: no call of the application waits for it.
   cryptoki::Outcome takeStock(GroupMember& member, std::uint32_t epoch);
+
+  /// The same for a member that serves: what it does not hold any more is absent, too. CKR_USER_NOT_LOGGED_IN, and
+  /// nothing changed, where it does not show what the group's user may see.
+  cryptoki::Outcome lookAgain(GroupMember& member, std::uint32_t epoch, OwnSession own);
+
+  /// Reads what other processes have noted on that member, or taken away there, since it was looked at.
+  cryptoki::Outcome readNotes(GroupMember& member, std::uint32_t epoch, OwnSession own);
+
+  /// Is the object the one that a note is about, whatever it is called? Shown by members among those that certainly
+  /// hold it. Impossible: nothing can tell.
+  Proof proveAbout(const notes::Subject& subject, const ObjectPtr& object, MemberMask among, OwnSession own);
 
   /// The object's handle on that member, or CK_INVALID_HANDLE if it is not there. A claim is proved first, once; one
   /// that fails is dropped, and so is that of a key which nothing can prove: to be alike is no proof.
-  CK_OBJECT_HANDLE handleOn(const ObjectPtr& object, GroupMember& member, std::uint32_t epoch);
+  CK_OBJECT_HANDLE handleOn(const ObjectPtr& object, GroupMember& member, std::uint32_t epoch,
+                            OwnSession own = &GroupMember::control);
 
   /// The object that a call of ours has just made on a member: a new one, unless somebody's refresh was there first.
   ObjectPtr made(GroupMember& member, std::uint32_t epoch, CK_OBJECT_HANDLE handle, CK_SESSION_HANDLE owner,
@@ -44,18 +58,26 @@ class Catalog {
   std::vector<ObjectPtr> onlyElsewhere(const GroupView& view) const;
 
  private:
-  cryptoki::Outcome read(GroupMember& member, std::uint32_t epoch, std::vector<InventoryEntry>& entries);
+  cryptoki::Outcome read(GroupMember& member, std::uint32_t epoch, std::vector<InventoryEntry>& entries, OwnSession own,
+                         std::unordered_set<CK_OBJECT_HANDLE>* seen = nullptr);
+  void putAside(GroupMember& member, std::vector<InventoryEntry>& entries);
   void findPublicParts(GroupMember& member, std::uint32_t epoch, CK_SESSION_HANDLE session,
                        std::vector<InventoryEntry>& entries);
-  void install(GroupMember& member, std::uint32_t epoch, const std::vector<InventoryEntry>& entries)
+  void install(GroupMember& member, std::uint32_t epoch, const std::vector<InventoryEntry>& entries, OwnSession own)
       P11HA_EXCLUDES(installing_);
   std::vector<ObjectPtr> bindAll(GroupMember& member, std::uint32_t epoch, const std::vector<InventoryEntry>& entries)
       P11HA_EXCLUDES(installing_);
   static bool knows(GroupMember& member, std::uint32_t epoch, CK_OBJECT_HANDLE handle);
-  CK_OBJECT_HANDLE prove(const ObjectPtr& object, GroupMember& member, std::uint32_t epoch);
+  CK_OBJECT_HANDLE prove(const ObjectPtr& object, GroupMember& member, std::uint32_t epoch,
+                         OwnSession own = &GroupMember::control);
   Proof provePrivate(const Identity& identity, const KeyOn& key);
-  Proof settle(const ObjectPtr& object, MemberMask among);
-  Proof proveOn(const ObjectPtr& object, GroupMember& member, std::uint32_t epoch);
+  Proof settle(const ObjectPtr& object, MemberMask among, OwnSession own);
+  Proof proveOn(const ObjectPtr& object, GroupMember& member, std::uint32_t epoch, OwnSession own);
+  struct Holder {
+    GroupMember& member;
+    std::uint32_t epoch;
+  };
+  Proof proveBeside(const ObjectPtr& object, const Holder& reference, const Holder& candidate, OwnSession own);
 
   Group& group_;
   base::Mutex installing_;  // so that two readers of one object make one entry; no call is made under it

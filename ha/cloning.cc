@@ -2,8 +2,13 @@
 
 #include <array>
 
+#include <algorithm>
+
 #include "cryptoki/attribute.h"
 #include "cryptoki/attribute_reader.h"
+#include "ha/domain/hand_over.h"
+#include "ha/domain/transfer.h"
+#include "ha/wrapping.h"
 
 namespace p11ha::ha {
 
@@ -17,27 +22,20 @@ using cryptoki::Template;
 namespace {
 
 constexpr CK_ULONG kTransferKeyBytes = 32;
-constexpr CK_ULONG kHandOverBits = 2048;
-constexpr CK_ULONG kWrapBlock = 8;                   // RFC 3394
-constexpr CK_ULONG kMaxWrapped = CK_ULONG{1} << 20;  // what a member may make us allocate for a wrapped key
 
-Copied failedAt(Copied::Result lost, const Outcome& outcome, const std::string& what) {
-  return {isLoss(outcome) ? lost : Copied::Result::Refused, CK_INVALID_HANDLE,
-          what + " answers " + cryptoki::returnCodeName(outcome.rv), outcome};
+Copied failedAt(Copied::Result lost, const domain::Problem& problem) {
+  return {isLoss(problem.outcome) ? lost : Copied::Result::Refused, CK_INVALID_HANDLE, problem.text, problem.outcome};
 }
 
-// C_WrapKey by the convention of section 5.2: asked for the length, then for the bytes.
-Outcome wrap(cryptoki::Member& member, CK_SESSION_HANDLE session, CK_MECHANISM& mechanism, CK_OBJECT_HANDLE with,
-             CK_OBJECT_HANDLE key, SecureBytes& wrapped) {
-  CK_ULONG length = 0;
-  Outcome outcome = member.execute(makeCall<Fn::WrapKey>(session, &mechanism, with, key, nullptr, &length));
-  if (outcome.rv != CKR_OK) return outcome;
-  if (length > kMaxWrapped) return {CKR_GENERAL_ERROR};
-  wrapped.resize(length);
-  outcome = member.execute(makeCall<Fn::WrapKey>(session, &mechanism, with, key, wrapped.data(), &length));
-  if (outcome.rv == CKR_OK && length > wrapped.size()) outcome = {CKR_GENERAL_ERROR};
-  wrapped.resize(outcome.rv == CKR_OK ? length : 0);
-  return outcome;
+Copied failedAt(Copied::Result lost, const Outcome& outcome, const std::string& what) {
+  return failedAt(lost, domain::answered(what, outcome));
+}
+
+bool isStaleHandle(const Copied& copied) {
+  const CK_RV rv = copied.outcome.rv;
+  return copied.result == Copied::Result::Refused &&
+         (rv == CKR_KEY_HANDLE_INVALID || rv == CKR_OBJECT_HANDLE_INVALID || rv == CKR_WRAPPING_KEY_HANDLE_INVALID ||
+          rv == CKR_UNWRAPPING_KEY_HANDLE_INVALID);
 }
 
 Template transferKeyTemplate() {
@@ -57,7 +55,7 @@ Template transferKeyTemplate() {
 
 }  // namespace
 
-// The two members of a copy, with their control sessions held.
+// The two members of a copy, with p11ha's own sessions on them held.
 struct Cloner::Ends {
   GroupMember& source;
   ControlSession::Use& sourceUse;
@@ -68,26 +66,44 @@ struct Cloner::Ends {
   Outcome atTarget(const Call& call) { return target.token->execute(call); }
 };
 
-std::string Cloner::obstacle(const Template& attributes, CloningPolicy policy) {
+std::string Cloner::obstacle(const Template& attributes, unsigned member) const {
+  const CloningPolicy policy = group_.policy().cloning;
   if (policy == CloningPolicy::None) return "CloningPolicy is none";
   const CK_OBJECT_CLASS objectClass = attributes.ulong(CKA_CLASS).value_or(CK_UNAVAILABLE_INFORMATION);
   if (objectClass != CKO_PRIVATE_KEY && objectClass != CKO_SECRET_KEY) return {};
+  const bool domain = policy == CloningPolicy::Domain && domainKeys_.any();
   if (!attributes.boolean(CKA_EXTRACTABLE).value_or(false))
-    return "it is not extractable, and there is no cloning domain";
-  if (attributes.boolean(CKA_WRAP_WITH_TRUSTED).value_or(false))
-    return "it wants a trusted key to wrap it, and there is no cloning domain";
-  // CKM_AES_KEY_WRAP_PAD pads a secret to whole blocks, and some tokens hand the padding out as part of the key.
-  const bool wrapped = attributes.boolean(CKA_SENSITIVE).value_or(false);
-  if (objectClass == CKO_SECRET_KEY && wrapped && attributes.ulong(CKA_VALUE_LEN).value_or(0) % kWrapBlock != 0)
+    return domain ? "it is not extractable" : "it is not extractable, and there is no cloning domain";
+  const bool sensitive = attributes.boolean(CKA_SENSITIVE).value_or(false);
+  if (attributes.boolean(CKA_WRAP_WITH_TRUSTED).value_or(false)) {
+    if (!domain) return "it wants a trusted key to wrap it, and there is no cloning domain";
+    if (!sensitive) return {};
+    const domain::Conveyance conveyance = domain::conveyanceOf(attributes);
+    if (conveyance.way != domain::Conveyance::Way::Domain) return conveyance.reason;
+    if (!domainKeys_.carries(member, conveyance.kind))
+      return "it wants a trusted key to wrap it, and its member holds no domain key for it";
+  }
+  if (objectClass == CKO_SECRET_KEY && sensitive && !survivesWrapping(attributes.ulong(CKA_VALUE_LEN).value_or(0)))
     return "its length is no multiple of 8 bytes";
   return {};
 }
 
-Copied Cloner::copy(GroupMember& source, std::uint32_t sourceEpoch, CK_OBJECT_HANDLE object, const Target& target) {
-  // Two control sessions at once are always taken in the order of the list.
+Copied Cloner::copy(GroupMember& source, std::uint32_t sourceEpoch, CK_OBJECT_HANDLE object, const Target& target,
+                    OwnSession own) {
+  std::optional<unsigned> through;
+  Copied copied = copyHeld(source, sourceEpoch, object, target, own, &through);
+  if (through) copied = copyThrough(group_.member(*through), source, sourceEpoch, object, target, own);
+  return copied;
+}
+
+Copied Cloner::copyHeld(GroupMember& source, std::uint32_t sourceEpoch, CK_OBJECT_HANDLE object, const Target& target,
+                        OwnSession own, std::optional<unsigned>* through) {
+  // Those of two members at once are always taken in the order of the list.
   const bool sourceFirst = source.index < target.member.index;
-  ControlSession::Use first((sourceFirst ? source : target.member).control);
-  ControlSession::Use second((sourceFirst ? target.member : source).control);
+  ControlSession& former = (sourceFirst ? source : target.member).*own;
+  ControlSession& latter = (sourceFirst ? target.member : source).*own;
+  ControlSession::Use first(former);
+  ControlSession::Use second(latter);
   Ends ends{source, sourceFirst ? first : second, target.member, sourceFirst ? second : first};
   if (const Outcome opened = ends.sourceUse.open(*source.token, sourceEpoch); opened.rv != CKR_OK) {
     return failedAt(Copied::Result::SourceLost, opened, "C_OpenSession");
@@ -95,15 +111,85 @@ Copied Cloner::copy(GroupMember& source, std::uint32_t sourceEpoch, CK_OBJECT_HA
   if (const Outcome opened = ends.targetUse.open(*target.member.token, target.epoch); opened.rv != CKR_OK) {
     return failedAt(Copied::Result::TargetLost, opened, "C_OpenSession");
   }
-  return copyBetween(ends, object, target);
+  return copyBetween(ends, object, target, through);
 }
 
-Copied Cloner::copyBetween(Ends& ends, CK_OBJECT_HANDLE object, const Target& target) {
+// The third member holds the key for a moment, as a session object of ours.
+Copied Cloner::copyThrough(GroupMember& third, GroupMember& source, std::uint32_t sourceEpoch, CK_OBJECT_HANDLE object,
+                           const Target& target, OwnSession own) {
+  const std::uint32_t epoch = third.epoch.load(std::memory_order_acquire);
+  const auto withoutThird = [&](Copied copied) {
+    group_.lose(third, epoch, Loss::Dropped, copied.outcome.rv);
+    copied.result = Copied::Result::Refused;
+    return copied;
+  };
+  Copied there = copyHeld(source, sourceEpoch, object, {third, epoch, false}, own, nullptr);
+  if (there.result == Copied::Result::TargetLost) return withoutThird(there);
+  if (there.result != Copied::Result::Done) return there;
+  group_.objects.hide(third.index, there.handle);
+  Copied copied = copyHeld(third, epoch, there.handle, target, own, nullptr);
+  if (!third.lostSince(epoch)) {
+    ControlSession::Use session(third.*own);
+    if (session.open(*third.token, epoch).rv == CKR_OK)
+      third.token->execute(makeCall<Fn::DestroyObject>(session.handle(), there.handle));
+  }
+  group_.objects.unhide(third.index, there.handle);
+  return copied.result == Copied::Result::SourceLost ? withoutThird(copied) : copied;
+}
+
+// Nothing where no domain key of that kind leads there, or, if somebody asks for it, by a third member only.
+std::optional<Copied> Cloner::copyByDomain(Ends& ends, CK_OBJECT_HANDLE object, const domain::Kind& kind,
+                                           const Target& target, std::optional<unsigned>* through) {
+  const unsigned source = ends.source.index;
+  const unsigned taker = ends.target.index;
+  std::optional<Copied> failed;
+  for (int attempt = 0; attempt < 2; ++attempt) {
+    std::vector<domain::Holding> holdings;
+    std::vector<unsigned> members;
+    for (const GroupMember& member : group_.each(group_.well(group_.view().synced) | bit(source) | bit(taker))) {
+      members.push_back(member.index);
+      holdings.push_back(*domainKeys_.of(member.index));
+    }
+    const auto place = [&](unsigned member) {
+      return static_cast<std::size_t>(std::find(members.begin(), members.end(), member) - members.begin());
+    };
+    const auto route = domain::chooseRoute(kind, holdings, place(source), place(taker));
+    if (!route) return failed;
+    if (route->through) {
+      if (through != nullptr) *through = members[*route->through];
+      return failed;
+    }
+    const CK_SESSION_HANDLE making = target.session != CK_INVALID_HANDLE ? target.session : ends.targetUse.handle();
+    failed = domain::transferKey(
+        {{*ends.source.token, ends.sourceUse.handle()}, holdings[place(source)].find(route->first, kind)->handle},
+        object, {{*ends.target.token, making}, holdings[place(taker)].find(route->first, kind)->handle}, kind,
+        target.token);
+    if (!isStaleHandle(*failed)) return failed;
+    // A token may give its objects other handles, as after a login; or somebody has destroyed a domain key.
+    for (const auto& [member, session] :
+         {std::pair{&ends.source, ends.sourceUse.handle()}, std::pair{&ends.target, ends.targetUse.handle()}}) {
+      if (domainKeys_.readIn(*member, session).rv != CKR_OK) return failed;
+    }
+  }
+  return failed;
+}
+
+Copied Cloner::copySealed(Ends& ends, CK_OBJECT_HANDLE object, const domain::Kind& kind, const Target& target,
+                          std::optional<unsigned>* through) {
+  if (auto copied = copyByDomain(ends, object, kind, target, through)) return *copied;
+  return {Copied::Result::Refused,
+          CK_INVALID_HANDLE,
+          "no domain key that carries it is on both members",
+          {CKR_KEY_UNEXTRACTABLE}};
+}
+
+Copied Cloner::copyBetween(Ends& ends, CK_OBJECT_HANDLE object, const Target& target,
+                           std::optional<unsigned>* through) {
   const CK_SESSION_HANDLE reading = ends.sourceUse.handle();
   Template nature;
-  Outcome outcome = cryptoki::readAttributes(*ends.source.token, reading, object, kNature, nature);
+  Outcome outcome = cryptoki::readAttributes(*ends.source.token, reading, object, domain::kConveyanceNature, nature);
   if (outcome.rv != CKR_OK) return failedAt(Copied::Result::SourceLost, outcome, "C_GetAttributeValue");
-  if (std::string why = obstacle(nature, group_.policy.cloning); !why.empty()) {
+  if (std::string why = obstacle(nature, ends.source.index); !why.empty()) {
     return {Copied::Result::Refused, CK_INVALID_HANDLE, std::move(why), {CKR_KEY_UNEXTRACTABLE}};
   }
   const CK_OBJECT_CLASS objectClass = nature.ulong(CKA_CLASS).value_or(CK_UNAVAILABLE_INFORMATION);
@@ -113,6 +199,17 @@ Copied Cloner::copyBetween(Ends& ends, CK_OBJECT_HANDLE object, const Target& ta
   }
   const bool key = objectClass == CKO_PRIVATE_KEY || objectClass == CKO_SECRET_KEY;
   const bool readable = !key || !nature.boolean(CKA_SENSITIVE).value_or(false);
+  if (!readable && group_.policy().cloning == CloningPolicy::Domain) {
+    const domain::Conveyance conveyance = domain::conveyanceOf(nature);
+    const bool byDomain = conveyance.way == domain::Conveyance::Way::Domain;
+    if (byDomain && conveyance.kind.seal == domain::Seal::Sealed)
+      return copySealed(ends, object, conveyance.kind, target, through);
+    // What is extractable anyway has another way, too. An open domain key can be one that somebody has planted.
+    if (byDomain) {
+      auto copied = copyByDomain(ends, object, conveyance.kind, target, nullptr);
+      if (copied && copied->result != Copied::Result::Refused) return *copied;
+    }
+  }
   Template wanted;
   outcome = cryptoki::readForCopy(*ends.source.token, reading, object, objectClass,
                                   key && readable ? cryptoki::CopyValue::With : cryptoki::CopyValue::Without, wanted);
@@ -121,7 +218,16 @@ Copied Cloner::copyBetween(Ends& ends, CK_OBJECT_HANDLE object, const Target& ta
   if (!readable) return copyWrapped(ends, object, wanted, target);
   const CK_SESSION_HANDLE making = target.session != CK_INVALID_HANDLE ? target.session : ends.targetUse.handle();
   Copied copied;
-  outcome = ends.atTarget(makeCall<Fn::CreateObject>(making, wanted.data(), wanted.count(), &copied.handle));
+  // SoftHSM 2.6.1 gives a derived key another check value than one of the same bytes that is created: the copy would be
+  // taken for another key. A member may know better.
+  Template known;
+  if (key)
+    cryptoki::readAttributes(*ends.source.token, reading, object, std::array{CK_ATTRIBUTE_TYPE{CKA_CHECK_VALUE}},
+                             known);
+  for (const CK_ATTRIBUTE& attribute : wanted.attributes()) known.appendFrom(wanted, attribute.type);
+  outcome = ends.atTarget(makeCall<Fn::CreateObject>(making, known.data(), known.count(), &copied.handle));
+  if (key && outcome.rv != CKR_OK && outcome.fate == cryptoki::Fate::Answered)
+    outcome = ends.atTarget(makeCall<Fn::CreateObject>(making, wanted.data(), wanted.count(), &copied.handle));
   if (outcome.rv != CKR_OK) return failedAt(Copied::Result::TargetLost, outcome, "C_CreateObject");
   return copied;
 }
@@ -130,8 +236,8 @@ Copied Cloner::copyWrapped(Ends& ends, CK_OBJECT_HANDLE object, Template& wanted
   if (auto failed = shareTransferKey(ends)) return *failed;
   CK_MECHANISM mechanism{CKM_AES_KEY_WRAP_PAD, nullptr, 0};
   SecureBytes wrapped;
-  Outcome outcome = wrap(*ends.source.token, ends.sourceUse.handle(), mechanism, ends.sourceUse.transferKey().handle,
-                         object, wrapped);
+  Outcome outcome = wrapKey(*ends.source.token, ends.sourceUse.handle(), mechanism, ends.sourceUse.transferKey().handle,
+                            object, wrapped);
   if (outcome.rv != CKR_OK) return failedAt(Copied::Result::SourceLost, outcome, "C_WrapKey");
   const CK_SESSION_HANDLE making = target.session != CK_INVALID_HANDLE ? target.session : ends.targetUse.handle();
   Copied copied;
@@ -174,75 +280,19 @@ std::optional<Copied> Cloner::shareTransferKey(Ends& ends) {
     giverUse.transferKey() = {made, nextGeneration_.fetch_add(1), login};
   }
 
-  // The taker's RSA pair, for this hand-over only.
-  struct Temporary {
-    GroupMember& member;
-    CK_SESSION_HANDLE session;
-    ObjectTable& table;
-    CK_OBJECT_HANDLE handle = CK_INVALID_HANDLE;
-    ~Temporary() {
-      if (handle == CK_INVALID_HANDLE) return;
-      member.token->execute(makeCall<Fn::DestroyObject>(session, handle));
-      table.unhide(member.index, handle);
-    }
+  const auto concealment = [this](unsigned member) {
+    return domain::Concealment{[this, member](CK_OBJECT_HANDLE made) { group_.objects.hide(member, made); },
+                               [this, member](CK_OBJECT_HANDLE gone) { group_.objects.unhide(member, gone); }};
   };
-  Temporary takerPublic{taker, takerUse.handle(), group_.objects};
-  Temporary takerPrivate{taker, takerUse.handle(), group_.objects};
-  Temporary giverPublic{giver, giverUse.handle(), group_.objects};
-
-  Template forPublic;
-  forPublic.addBool(CKA_TOKEN, false);
-  forPublic.addBool(CKA_PRIVATE, false);
-  forPublic.addBool(CKA_WRAP, true);
-  forPublic.addUlong(CKA_MODULUS_BITS, kHandOverBits);
-  static constexpr std::array<std::uint8_t, 3> kF4 = {1, 0, 1};
-  forPublic.addBytes(CKA_PUBLIC_EXPONENT, kF4);
-  Template forPrivate;
-  forPrivate.addBool(CKA_TOKEN, false);
-  forPrivate.addBool(CKA_PRIVATE, true);
-  forPrivate.addBool(CKA_SENSITIVE, true);
-  forPrivate.addBool(CKA_EXTRACTABLE, false);
-  forPrivate.addBool(CKA_UNWRAP, true);
-  CK_MECHANISM pairGeneration{CKM_RSA_PKCS_KEY_PAIR_GEN, nullptr, 0};
-  Outcome outcome = taker.token->execute(
-      makeCall<Fn::GenerateKeyPair>(takerUse.handle(), &pairGeneration, forPublic.data(), forPublic.count(),
-                                    forPrivate.data(), forPrivate.count(), &takerPublic.handle, &takerPrivate.handle));
-  if (outcome.rv != CKR_OK) return failedAt(takerLost, outcome, "C_GenerateKeyPair for the hand-over");
-  group_.objects.hide(taker.index, takerPublic.handle);
-  group_.objects.hide(taker.index, takerPrivate.handle);
-
-  static constexpr CK_ATTRIBUTE_TYPE kMaterial[] = {CKA_MODULUS, CKA_PUBLIC_EXPONENT};
-  Template material;
-  outcome = cryptoki::readAttributes(*taker.token, takerUse.handle(), takerPublic.handle, kMaterial, material);
-  if (outcome.rv != CKR_OK) return failedAt(takerLost, outcome, "C_GetAttributeValue");
-  // Half a public key, or another than was asked for, is not handed to a giver that may trust its own objects.
-  const auto modulus = material.find(CKA_MODULUS);
-  if (!modulus || modulus->size() != kHandOverBits / 8 || !material.has(CKA_PUBLIC_EXPONENT))
-    return Copied{Copied::Result::Refused, CK_INVALID_HANDLE, "it shows no public key", {CKR_GENERAL_ERROR}};
-  Template publicKey;
-  publicKey.addUlong(CKA_CLASS, CKO_PUBLIC_KEY);
-  publicKey.addUlong(CKA_KEY_TYPE, CKK_RSA);
-  publicKey.addBool(CKA_TOKEN, false);
-  publicKey.addBool(CKA_PRIVATE, false);
-  publicKey.addBool(CKA_WRAP, true);
-  publicKey.append(material);
-  outcome = giver.token->execute(
-      makeCall<Fn::CreateObject>(giverUse.handle(), publicKey.data(), publicKey.count(), &giverPublic.handle));
-  if (outcome.rv != CKR_OK) return failedAt(giverLost, outcome, "C_CreateObject for the hand-over");
-  group_.objects.hide(giver.index, giverPublic.handle);
-
-  CK_RSA_PKCS_OAEP_PARAMS oaep{CKM_SHA_1, CKG_MGF1_SHA1, CKZ_DATA_SPECIFIED, nullptr, 0};
-  CK_MECHANISM mechanism{CKM_RSA_PKCS_OAEP, &oaep, sizeof oaep};
-  SecureBytes wrapped;
-  outcome =
-      wrap(*giver.token, giverUse.handle(), mechanism, giverPublic.handle, giverUse.transferKey().handle, wrapped);
-  if (outcome.rv != CKR_OK) return failedAt(giverLost, outcome, "C_WrapKey of the transfer key");
-  Template wanted = transferKeyTemplate();
+  domain::HandOverPair pair({*taker.token, takerUse.handle()}, true, concealment(taker.index));
+  if (const auto problem = pair.make()) return failedAt(takerLost, *problem);
+  const CK_OBJECT_HANDLE given = giverUse.transferKey().handle;
+  auto wrapped = domain::handOver({*giver.token, giverUse.handle()}, {&given, 1}, pair.material(), false,
+                                  concealment(giver.index));
+  if (!wrapped) return failedAt(giverLost, wrapped.error());
   CK_OBJECT_HANDLE taken = CK_INVALID_HANDLE;
-  outcome =
-      taker.token->execute(makeCall<Fn::UnwrapKey>(takerUse.handle(), &mechanism, takerPrivate.handle, wrapped.data(),
-                                                   wrapped.size(), wanted.data(), wanted.count(), &taken));
-  if (outcome.rv != CKR_OK) return failedAt(takerLost, outcome, "C_UnwrapKey of the transfer key");
+  const Outcome outcome = pair.take(wrapped->front(), transferKeyTemplate(), taken);
+  if (outcome.rv != CKR_OK) return failedAt(takerLost, domain::answered("C_UnwrapKey of the transfer key", outcome));
   group_.objects.hide(taker.index, taken);
   takerUse.transferKey() = {taken, giverUse.transferKey().generation, login};
   return std::nullopt;

@@ -1,5 +1,8 @@
 #include "ha/failover.h"
 
+#include <algorithm>
+#include <utility>
+
 #include "ha/mechanism_handles.h"
 #include "ha/member_login.h"
 #include "ha/tries.h"
@@ -45,7 +48,10 @@ CK_RV Failover::persist(Session& session, Request& request, const Try& first) {
 CK_RV Failover::tryAll(Session& session, Request& request, Tries& tries, Try first) {
   for (;;) {
     GroupMember* const member = first.member != nullptr ? first.member : choose(session, request, tries);
-    if (member == nullptr) return exhausted(request, tries);
+    if (member == nullptr) {
+      if (loseDead(session, tries) || awaitMember(request, tries)) continue;
+      return exhausted(request, tries);
+    }
     tries.absent = tries.diverged = false;
     tries.reached = first.made();
     tries.epoch = first.made() ? first.epoch : member->epoch.load(std::memory_order_acquire);
@@ -63,7 +69,7 @@ CK_RV Failover::tryAll(Session& session, Request& request, Tries& tries, Try fir
         tries.victim = member;
         tries.victimEpoch = tries.epoch;
       }
-      if (judgement.loss == Loss::Deactivated && !group_.policy.failoverOnDeactivation) return outcome.rv;
+      if (judgement.loss == Loss::Deactivated && !group_.policy().failoverOnDeactivation) return outcome.rv;
     }
     switch (judgement.next) {
       case Next::Answer:
@@ -90,14 +96,13 @@ CK_RV Failover::tryAll(Session& session, Request& request, Tries& tries, Try fir
           endOperations(request);
           return CKR_DEVICE_ERROR;
         }
-        tries.tried |= bit(member->index);
-        tries.rebound = tries.resolved = tries.loggedInAgain = false;
+        if (judgement.loss != Loss::None) member->failovers.fetch_add(1, std::memory_order_relaxed);
+        tries.leave(*member);
         break;
       case Next::AskAnother:
-        tries.tried |= bit(member->index);
+        tries.leave(*member);
         tries.suspects.push_back({member, tries.epoch, outcome.rv});
         if (choose(session, request, tries) == nullptr) return outcome.rv;
-        tries.rebound = tries.resolved = tries.loggedInAgain = false;
         break;
       case Next::Poisoned:
         group_.poisoned(tries.row.name, *tries.victim, tries.victimEpoch, *member, tries.epoch);
@@ -111,16 +116,46 @@ CK_RV Failover::tryAll(Session& session, Request& request, Tries& tries, Try fir
   }
 }
 
+// That a member does not hold an object may be because it is gone, or has logged us out: then standby members serve.
+bool Failover::loseDead(Session& session, Tries& tries) {
+  bool any = false;
+  for (GroupMember& member : group_.each(std::exchange(tries.absentOn, 0))) {
+    const std::uint32_t epoch = member.epoch.load(std::memory_order_acquire);
+    CK_TOKEN_INFO info{};
+    const CK_RV rv = cryptoki::readTokenInfo(*member.token, info).rv;
+    if (rv != CKR_OK) group_.lose(member, epoch, Loss::Dropped, rv);
+    any = rv != CKR_OK || noticeDeactivation(session, member, epoch) || any;
+  }
+  return any;
+}
+
 // CallDeadline is for all tries together.
 bool Failover::isOverdue(const Request& request, const Tries& tries) const {
-  using cryptoki::Fn;
-  const bool generates = request.call.fn == Fn::GenerateKey || request.call.fn == Fn::GenerateKeyPair;
-  return tries.time.lasts(generates ? group_.policy.keyGenerationDeadline : group_.policy.callDeadline);
+  return tries.time.lasts(group_.policy().deadlineOf(request.call.fn));
+}
+
+// True where another look for a member may find one.
+bool Failover::awaitMember(const Request& request, Tries& tries) {
+  const std::chrono::milliseconds patience = group_.policy().recoverWait;
+  if (patience.count() == 0) return false;
+  if (!tries.waitsUntil) {
+    const auto left =
+        std::min<base::Monotonic::duration>(patience, tries.time.left(group_.policy().deadlineOf(request.call.fn)));
+    tries.waitsUntil = base::now() + left;
+  }
+  do {
+    const base::Monotonic::duration left = *tries.waitsUntil - base::now();
+    if (left.count() <= 0 || !group_.awaitMember(left)) return false;
+    if (tries.lookAgain(group_)) return true;
+    // Another call may have lost it again already.
+  } while (group_.callable() == 0);
+  return false;
 }
 
 void Failover::loseSuspects(Session& session, const Tries& tries) {
   for (const Tries::Suspect& suspect : tries.suspects) {
     discardSession(session, *suspect.member);
+    suspect.member->failovers.fetch_add(1, std::memory_order_relaxed);
     group_.lose(*suspect.member, suspect.epoch, Loss::Dropped, suspect.rv);
   }
 }
@@ -144,7 +179,7 @@ void Failover::endOperations(const Request& request) {
 }
 
 // No member is left that could answer.
-CK_RV Failover::exhausted(Request& request, const Tries& tries) {
+CK_RV Failover::exhausted(Request& request, const Tries& tries) const {
   request.answeredBy = Request::kAnyMember;
   bool fed = false;
   for (const Operation* operation : request.operations) fed = fed || (operation != nullptr && operation->fed());
@@ -155,26 +190,21 @@ CK_RV Failover::exhausted(Request& request, const Tries& tries) {
     // Destroyed behind our back on every member: no outage.
     if (named && (*named.object)->usable() == 0) return CKR_OBJECT_HANDLE_INVALID;
   }
-  return CKR_DEVICE_ERROR;
+  return group_.noAnswer();
 }
 
 // Where is what the call needs, and of those members, which one has least to do?
 GroupMember* Failover::choose(Session& session, const Request& request, const Tries& tries) const {
-  MemberMask candidates = group_.callable() & request.only & ~tries.tried;
+  const MemberMask among = request.only & ~tries.tried;
+  // What was begun goes on there, though its member stands by meanwhile, and leaves nothing behind.
+  if (GroupMember* const there = whereBegun(request, group_.well(group_.view().synced) & among)) return there;
+  MemberMask candidates = group_.callable() & among;
   for (const NamedObject& named : request.objects) {
     if (!named) continue;
     const MemberMask holders = candidates & (*named.object)->usable();
     candidates = holders != 0 ? holders : candidates & ~(*named.object)->known();
   }
   if (candidates == 0) return nullptr;
-
-  for (const Operation* operation : request.operations) {
-    if (operation == nullptr) break;
-    GroupMember& member = group_.member(operation->member);
-    if ((candidates & bit(member.index)) != 0 &&
-        operation->isOn(member.index, member.epoch.load(std::memory_order_relaxed)))
-      return &member;
-  }
   if (request.preferred != Request::kAnyMember && (candidates & bit(request.preferred)) != 0) {
     return &group_.member(request.preferred);
   }
@@ -183,6 +213,17 @@ GroupMember* Failover::choose(Session& session, const Request& request, const Tr
   }
 
   return leastBusy(session, tries.row.effect.op, candidates);
+}
+
+// The first of them that has an operation which the call continues.
+GroupMember* Failover::whereBegun(const Request& request, MemberMask among) const {
+  for (const Operation* operation : request.operations) {
+    if (operation == nullptr) break;
+    GroupMember& member = group_.member(operation->member);
+    if ((among & bit(member.index)) != 0 && operation->isOn(member.index, member.epoch.load(std::memory_order_relaxed)))
+      return &member;
+  }
+  return nullptr;
 }
 
 // Fewest calls outstanding; among equals, each in turn. Each kind of operation has turns of its own: one that always
@@ -253,7 +294,10 @@ Outcome Failover::tryOn(GroupMember& member, Session& session, Request& request,
 
 Judgement Failover::judgeTry(GroupMember& member, Session& session, const Request& request, Tries& tries,
                              const Outcome& outcome) {
-  if (tries.absent) return {Next::NextMember, Loss::None};
+  if (tries.absent) {
+    tries.absentOn |= bit(member.index);
+    return {Next::NextMember, Loss::None};
+  }
   if (tries.diverged) {
     // The operation there is not the application's.
     if (tries.reached) abandonSession(session, member);
@@ -280,6 +324,7 @@ Judgement Failover::judgeTry(GroupMember& member, Session& session, const Reques
   Judgement judgement = judge(situation);
   if (judgement.next == Next::Probe) {
     situation.health = cryptoki::probe(*member.token, session.members[member.index].handle);
+    situation.lostMeanwhile = member.lostSince(tries.epoch);
     judgement = judge(situation);
   }
   // What precedes the call has no answer that the application could be given: where it is refused, another member is

@@ -67,8 +67,8 @@ class Failover : public MemberCalls {
 
   Failover(Group& group, Catalog& catalog) : MemberCalls(group), catalog_(catalog) {}
 
-  /// The answer for the application: a member's, or CKR_DEVICE_ERROR when none is left that could give one. `first` is
-  /// what straight() made of the call.
+  /// The answer for the application: a member's, or Group::noAnswer() when none is left that could give one, and none
+  /// came back within RecoverWait. `first` is what straight() made of the call.
   CK_RV run(Session& session, Request& request, const Try& first = {}) P11HA_REQUIRES(session.mutex);
 
   /// The usual case, where nothing has to be prepared: the call is tried, if all that it needs is at hand on the member
@@ -89,11 +89,14 @@ class Failover : public MemberCalls {
       P11HA_REQUIRES(session.mutex);
   Judgement judgeTry(GroupMember& member, Session& session, const Request& request, Tries& tries,
                      const cryptoki::Outcome& outcome) P11HA_REQUIRES(session.mutex);
+  GroupMember* whereBegun(const Request& request, MemberMask among) const;
+  bool loseDead(Session& session, Tries& tries) P11HA_REQUIRES(session.mutex);
   bool isOverdue(const Request& request, const Tries& tries) const;
   void loseSuspects(Session& session, const Tries& tries) P11HA_REQUIRES(session.mutex);
   void acquitSuspects(Session& session, const Request& request, const Tries& tries) P11HA_REQUIRES(session.mutex);
   static void endOperations(const Request& request);
-  static CK_RV exhausted(Request& request, const Tries& tries);
+  CK_RV exhausted(Request& request, const Tries& tries) const;
+  bool awaitMember(const Request& request, Tries& tries);
 
   // Bringing an operation to a member (restoring.cc).
   cryptoki::Outcome restore(GroupMember& member, Session& session, Operation& operation, Tries& tries)

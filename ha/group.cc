@@ -1,5 +1,7 @@
 #include "ha/group.h"
 
+#include <algorithm>
+
 namespace p11ha::ha {
 
 GroupView makeView(MemberMask up, MemberMask standby) {
@@ -7,9 +9,20 @@ GroupView makeView(MemberMask up, MemberMask standby) {
   return {active != 0 ? active : up, up};
 }
 
-Group::Group(GroupPolicy groupPolicy, const base::Clock& groupClock, halog::Sink& groupLog)
-    : policy(std::move(groupPolicy)), clock(groupClock), log_(groupLog) {
+Group::Group(const GroupPolicy& groupPolicy, const base::Clock& groupClock, halog::Sink& groupLog)
+    : clock(groupClock), log_(groupLog) {
+  setPolicy(groupPolicy);
   publish({});
+}
+
+void Group::setPolicy(const GroupPolicy& next) {
+  base::Lock lock(viewsMutex_);
+  auto known = std::find_if(policies_.begin(), policies_.end(), [&](const auto& policy) { return *policy == next; });
+  if (known == policies_.end()) {
+    policies_.push_back(std::make_unique<const GroupPolicy>(next));
+    known = std::prev(policies_.end());
+  }
+  policy_.store(known->get(), std::memory_order_release);
 }
 
 void Group::publish(const GroupView& next) {
@@ -17,19 +30,44 @@ void Group::publish(const GroupView& next) {
   auto& interned = views_[{next.serving, next.synced}];
   if (interned == nullptr) interned = std::make_unique<const GroupView>(next);
   view_.store(interned.get(), std::memory_order_seq_cst);
+  published_.notifyAll();
+}
+
+bool Group::awaitMember(std::chrono::nanoseconds atMost) {
+  const base::Monotonic until = base::now() + atMost;
+  base::Lock lock(viewsMutex_);
+  for (;;) {
+    if (ended() || waitingEnded_) return false;
+    if (callable() != 0) return true;
+    if (base::now() >= until) return false;
+    published_.waitUntil(viewsMutex_, until);
+  }
+}
+
+void Group::end() {
+  base::Lock lock(viewsMutex_);
+  ended_.store(true, std::memory_order_release);
+  published_.notifyAll();
+}
+
+void Group::endWaiting() {
+  base::Lock lock(viewsMutex_);
+  waitingEnded_ = true;
+  published_.notifyAll();
 }
 
 MemberMask Group::callable() const {
   const GroupView& now = view();
-  const auto present = [this](MemberMask mask) {
-    for (MemberMask rest = mask; rest != 0; rest &= rest - 1) {
-      const auto index = static_cast<unsigned>(std::countr_zero(rest));
-      if (members[index]->isSuspect()) mask &= ~bit(index);
-    }
-    return mask;
-  };
-  const MemberMask serving = present(now.serving);
-  return serving != 0 ? serving : present(now.synced);
+  const MemberMask serving = well(now.serving);
+  return serving != 0 ? serving : well(now.synced);
+}
+
+MemberMask Group::well(MemberMask mask) const {
+  for (MemberMask rest = mask; rest != 0; rest &= rest - 1) {
+    const auto index = static_cast<unsigned>(std::countr_zero(rest));
+    if (members[index].isSuspect()) mask &= ~bit(index);
+  }
+  return mask;
 }
 
 void Group::lose(GroupMember& member, std::uint32_t epoch, Loss loss, CK_RV rv) {

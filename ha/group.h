@@ -13,46 +13,22 @@
 
 #include "base/clock.h"
 #include "base/mutex.h"
-#include "cryptoki/member.h"
 #include "ha/judge.h"
 #include "ha/login_state.h"
 #include "ha/mechanism_table.h"
-#include "ha/member_sessions.h"
+#include "ha/notes/note_table.h"
 #include "ha/object_table.h"
 #include "ha/policy.h"
-#include "ha/watched_token.h"
+#include "ha/roster.h"
 #include "halog/sink.h"
 
 namespace p11ha::ha {
 
-/// One member of a group at run time. Owned by the Group, at one address as long as it lives.
-struct alignas(64) GroupMember {
-  GroupMember(unsigned memberIndex, std::shared_ptr<cryptoki::Member> memberToken, bool isStandby)
-      : index(memberIndex),
-        standby(isStandby),
-        token(std::make_unique<WatchedToken>(std::move(memberToken), epoch)),
-        serial(token->serial()) {}
-
-  const unsigned index;
-  const bool standby;
-  /// Written by Management. What was opened, bound or learnt under another epoch is void.
-  std::atomic<std::uint32_t> epoch{1};
-  const std::unique_ptr<WatchedToken> token;
-  const std::string serial;
-
-  /// The epoch under which a call found it gone: calls avoid it from then on, and Management will follow.
-  std::atomic<std::uint32_t> suspect{0};
-  /// The login of the group (LoginState::generation) that it has been told of.
-  std::atomic<std::uint64_t> loginGeneration{0};
-  /// Calls that run on it now: what balancing compares.
-  alignas(64) std::atomic<long> outstanding{0};
-
-  MemberSessions sessions;
-  ControlSession control;
-
-  bool isSuspect() const { return suspect.load(std::memory_order_relaxed) == epoch.load(std::memory_order_relaxed); }
-  /// Has it been lost since that epoch? Unlike isSuspect(), also true once Management has followed.
-  bool lostSince(std::uint32_t under) const { return epoch.load(std::memory_order_acquire) != under || isSuspect(); }
+/// How users log in to a group's members, all alike.
+enum class Kind : std::uint8_t {
+  Unknown,  // no member has answered yet
+  Password,
+  Ped,  // CKF_PROTECTED_AUTHENTICATION_PATH
 };
 
 /// Who serves. Constant; interned, so that a pointer to one is good for as long as the group lives.
@@ -68,56 +44,47 @@ struct GroupView {
 /// Who serves, given who is up: standby members only when nobody else is left.
 GroupView makeView(MemberMask up, MemberMask standby);
 
-/// Some members of a group, to be iterated over.
-class MemberRange {
- public:
-  using Members = std::vector<std::unique_ptr<GroupMember>>;
-
-  class Iterator {
-   public:
-    Iterator(const Members& members, MemberMask mask) : members_(members), mask_(mask) {}
-    GroupMember& operator*() const { return *members_[static_cast<std::size_t>(std::countr_zero(mask_))]; }
-    Iterator& operator++() {
-      mask_ &= mask_ - 1;
-      return *this;
-    }
-    bool operator!=(const Iterator& other) const { return mask_ != other.mask_; }
-
-   private:
-    const Members& members_;
-    MemberMask mask_;
-  };
-
-  MemberRange(const Members& members, MemberMask mask) : members_(members), mask_(mask) {}
-  Iterator begin() const { return {members_, mask_}; }
-  Iterator end() const { return {members_, 0}; }
-
- private:
-  const Members& members_;
-  const MemberMask mask_;
-};
-
 class Group {
  public:
-  /// `members` in the order of the configuration.
-  Group(GroupPolicy groupPolicy, const base::Clock& groupClock, halog::Sink& groupLog);
+  Group(const GroupPolicy& groupPolicy, const base::Clock& groupClock, halog::Sink& groupLog);
 
-  const GroupPolicy policy;
   const base::Clock& clock;
 
-  std::vector<std::unique_ptr<GroupMember>> members;  // constant once the group runs
-  MechanismTable mechanisms;                          // constant once the group runs
+  Roster members;
+  MechanismTable mechanisms;  // constant once the group runs
   ObjectTable objects;
+  notes::NoteTable notes;
   LoginState login;
+  std::atomic<Kind> kind{Kind::Unknown};  // decided once (admission.h)
+
+  /// As it is now. Constant; interned, so that a reference to one is good for as long as the group lives.
+  const GroupPolicy& policy() const { return *policy_.load(std::memory_order_acquire); }
 
   const GroupView& view() const { return *view_.load(std::memory_order_acquire); }
-  GroupMember& member(unsigned index) { return *members[index]; }
+  GroupMember& member(unsigned index) { return members[index]; }
   /// The members of the mask, in the order of the list: for (GroupMember& member : group.each(mask)).
-  MemberRange each(MemberMask mask) { return {members, mask}; }
+  MemberRange each(MemberMask mask) { return members.each(mask); }
 
   /// The members that calls may go to now: those that serve, without those just found gone; when none of them is left,
   /// the standby members, though Management may not have promoted them yet.
   MemberMask callable() const;
+  /// Of these, the ones that no call has just found gone.
+  MemberMask well(MemberMask mask) const;
+
+  /// RecoverWait: waits, by the machine's clock, until a call may go to some member; false if none came back in that
+  /// time, or none will. Any thread.
+  bool awaitMember(std::chrono::nanoseconds atMost) P11HA_EXCLUDES(viewsMutex_);
+  /// C_Finalize: nobody waits any more.
+  void endWaiting() P11HA_EXCLUDES(viewsMutex_);
+
+  /// activeBasic: all members were lost, and the application has to begin anew. Any thread.
+  bool ended() const { return ended_.load(std::memory_order_acquire); }
+  /// What the application is told where no member has answered: in activeBasic, once none is left, that it has to begin
+  /// anew.
+  CK_RV noAnswer() const {
+    const bool basic = policy().recoveryMode == RecoveryMode::Basic;
+    return basic && callable() == 0 ? CKR_DEVICE_REMOVED : CKR_DEVICE_ERROR;
+  }
 
   /// A call under that epoch lost the member: it is avoided at once, and Management is told. Any thread.
   void lose(GroupMember& member, std::uint32_t epoch, Loss loss, CK_RV rv);
@@ -126,20 +93,25 @@ class Group {
   void poisoned(std::string_view function, GroupMember& first, std::uint32_t firstEpoch, GroupMember& second,
                 std::uint32_t secondEpoch);
 
-  /// Milliseconds of a clock that Management moves now and then, never 0: cheap enough to be read in every call.
+  /// Milliseconds of a clock that Management moves now and then, never 0: cheap enough to be read in every call. It
+  /// stands still while this process does.
   std::int64_t coarseNow() const { return coarseNow_.load(std::memory_order_relaxed); }
-  void setCoarseNow(base::Monotonic now) {
-    const auto since = std::chrono::duration_cast<std::chrono::milliseconds>(now.time_since_epoch()).count();
-    coarseNow_.store(since + 1, std::memory_order_relaxed);
+  void moveCoarse(std::chrono::milliseconds by) {
+    coarseNow_.store(coarseNow_.load(std::memory_order_relaxed) + by.count(), std::memory_order_relaxed);
   }
 
-  void log(const halog::Event& event) { log_.write(policy.serial, event); }
+  void log(const halog::Event& event) { log_.write(policy().serial, event); }
 
   /// Management's part: publishes who serves. One thread.
   void publish(const GroupView& next) P11HA_EXCLUDES(viewsMutex_);
+  void setPolicy(const GroupPolicy& next) P11HA_EXCLUDES(viewsMutex_);
+  /// For good: ended() is true from now on.
+  void end() P11HA_EXCLUDES(viewsMutex_);
   /// Management's ear. Set before the first call.
   std::function<void(unsigned member, std::uint32_t epoch, Loss loss, CK_RV rv)> onLoss;
   std::function<void(unsigned member, std::uint32_t epoch)> onPoison;
+  /// Told on the management thread, and from start(): a member's state may be another. Set before Management begins.
+  std::function<void()> onChange;
   /// Whoever wants to know that the group has become usable, or has ceased to be. Set before Management begins.
   std::function<void(bool)> onPresence;
 
@@ -147,6 +119,11 @@ class Group {
   halog::Sink& log_;
   std::atomic<std::int64_t> coarseNow_{1};
   base::Mutex viewsMutex_;
+  base::Condition published_;
+  bool waitingEnded_ P11HA_GUARDED_BY(viewsMutex_) = false;
+  std::vector<std::unique_ptr<const GroupPolicy>> policies_ P11HA_GUARDED_BY(viewsMutex_);
+  std::atomic<const GroupPolicy*> policy_{nullptr};
+  std::atomic<bool> ended_{false};
   std::map<std::pair<MemberMask, MemberMask>, std::unique_ptr<const GroupView>> views_ P11HA_GUARDED_BY(viewsMutex_);
   std::atomic<const GroupView*> view_{nullptr};
 };

@@ -1,8 +1,10 @@
 #include "ha/identity.h"
 
+#include <algorithm>
 #include <array>
 
 #include "cryptoki/attribute.h"
+#include "ha/domain/generation.h"
 
 namespace p11ha::ha {
 namespace {
@@ -48,6 +50,11 @@ Identity identify(const cryptoki::Template& attributes) {
     identity.material.insert(identity.material.end(), value->begin(), value->end());
   }
   return identity;
+}
+
+bool isOwn(const Identity& identity) {
+  return identity.objectClass == CKO_SECRET_KEY && identity.token &&
+         std::equal(identity.id.begin(), identity.id.end(), domain::kDomainKeyId.begin(), domain::kDomainKeyId.end());
 }
 
 cryptoki::Template materialAttributes(const Identity& identity) {

@@ -30,6 +30,10 @@ struct Identity {
   friend bool operator==(const Identity&, const Identity&) = default;
 };
 
+/// Is it one of p11ha's own token objects, which the application never sees: a domain key (CLONING.md, "The domain"),
+/// or what somebody planted as one? CKA_ID tells: what looks like a domain key is of no use to an application.
+bool isOwn(const Identity& identity);
+
 /// The attributes an Identity is read from, for an object of that class and type.
 std::vector<CK_ATTRIBUTE_TYPE> identityAttributes(CK_OBJECT_CLASS objectClass, CK_ULONG type);
 

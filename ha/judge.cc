@@ -19,6 +19,12 @@ Next afterLoss(const Situation& s) {
 
 Judgement lost(const Situation& s, Loss loss) { return {afterLoss(s), loss}; }
 
+// Its login ended under the call, which some modules (SoftHSM) meet with any error at all. Without a session of ours
+// there is none that could tell.
+bool isDeactivated(const Situation& s) {
+  return s.loggedIn && !s.loginMissed && s.health->sessionValid && !s.health->userLoggedIn;
+}
+
 }  // namespace
 
 bool isLoss(const cryptoki::Outcome& outcome) {
@@ -46,13 +52,15 @@ Judgement judge(const Situation& s) {
       if (!s.health) return {Next::Probe, Loss::None};
       if (!s.health->alive) return lost(s, Loss::Dropped);
       // Still logged in: the key wants its own authentication (CKA_ALWAYS_AUTHENTICATE), or the call is the SO's.
-      return s.health->userLoggedIn ? Judgement{} : lost(s, Loss::Deactivated);
+      return s.health->userLoggedIn && !s.lostMeanwhile ? Judgement{} : lost(s, Loss::Deactivated);
     case RvClass::Ask:
       if (!s.health) return {Next::Probe, Loss::None};
-      return s.health->alive ? Judgement{} : lost(s, Loss::Dropped);
+      if (!s.health->alive) return lost(s, Loss::Dropped);
+      return isDeactivated(s) || s.lostMeanwhile ? lost(s, Loss::Deactivated) : Judgement{};
     case RvClass::Suspect:
       if (!s.health) return {Next::Probe, Loss::None};
       if (!s.health->alive) return lost(s, Loss::Dropped);
+      if (isDeactivated(s) || s.lostMeanwhile) return lost(s, Loss::Deactivated);
       return s.operationStuck || s.replay == Replay::Own ? Judgement{} : Judgement{Next::AskAnother, Loss::None};
   }
   return {};

@@ -23,6 +23,9 @@ struct Situation {
   bool loggedIn = false;
   /// The group is logged in, but this member has not yet been told.
   bool loginMissed = false;
+  /// Another call has found the member gone since this one began: what it is asked now it may answer as one that has
+  /// come back.
+  bool lostMeanwhile = false;
   bool reboundBefore = false;              // its session was opened again for this call
   bool resolvedBefore = false;             // its objects were looked up again for this call
   unsigned unknownLosses = 0;              // members this call ended before with fate Unknown

@@ -12,8 +12,9 @@ namespace p11ha::ha {
 /// Owned by the VirtualToken. Any thread that holds the session.
 class KeyGeneration {
  public:
-  KeyGeneration(Group& group, Cloner& cloner, Failover& failover, KeyManagement& keys)
-      : group_(group), cloner_(cloner), failover_(failover), keys_(keys) {}
+  KeyGeneration(Group& group, Cloner& cloner, Failover& failover, KeyManagement& keys, const KeyTruth& truth,
+                KeyRecords& records)
+      : group_(group), cloner_(cloner), failover_(failover), keys_(keys), truth_(truth), records_(records) {}
 
   CK_RV generate(Session& session, const cryptoki::Call& call) P11HA_REQUIRES(session.mutex);
 
@@ -22,9 +23,14 @@ class KeyGeneration {
   struct Holder;
   struct Making;
 
+  void seal(const cryptoki::Call& call, Making& making) const;
+  CK_RV make(Session& session, Making& making) P11HA_REQUIRES(session.mutex);
   CK_RV directly(Session& session, Making& making) P11HA_REQUIRES(session.mutex);
   /// Nothing: the member that made the keys was lost before anything lasting was done; begin again.
   std::optional<CK_RV> staged(Session& session, Making& making) P11HA_REQUIRES(session.mutex);
+  /// Learns what is to be true of the keys, which the maker holds under these handles.
+  void learn(Session& session, Making& making, const Holder& maker, const std::array<CK_OBJECT_HANDLE, 2>& handles)
+      P11HA_REQUIRES(session.mutex);
   void cloneToOthers(Session& session, Making& making) P11HA_REQUIRES(session.mutex);
   CK_RV makeLasting(Session& session, Making& making) P11HA_REQUIRES(session.mutex);
   void dropTemporaries(Session& session, Making& making) P11HA_REQUIRES(session.mutex);
@@ -33,6 +39,8 @@ class KeyGeneration {
   Cloner& cloner_;
   Failover& failover_;
   KeyManagement& keys_;
+  const KeyTruth& truth_;
+  KeyRecords& records_;
 };
 
 }  // namespace p11ha::ha

@@ -3,15 +3,23 @@
 #pragma once
 
 #include "ha/cloning.h"
-#include "ha/operations.h"
+#include "ha/key_truth.h"
+#include "ha/missed_changes.h"
 
 namespace p11ha::ha {
 
 /// Owned by the VirtualToken. Any thread that holds the session.
 class KeyManagement {
  public:
-  KeyManagement(Group& group, Catalog& catalog, Cloner& cloner, Failover& failover)
-      : group_(group), catalog_(catalog), cloner_(cloner), failover_(failover) {}
+  KeyManagement(Group& group, Catalog& catalog, Cloner& cloner, Failover& failover, KeyTruth& truth,
+                KeyRecords& records, MissedChanges& missed)
+      : group_(group),
+        catalog_(catalog),
+        cloner_(cloner),
+        failover_(failover),
+        truth_(truth),
+        records_(records),
+        missed_(missed) {}
 
   /// C_CreateObject, C_CopyObject, C_UnwrapKey, C_DeriveKey: the same call makes the same object on each member.
   CK_RV create(Session& session, const cryptoki::Call& call) P11HA_REQUIRES(session.mutex);
@@ -20,8 +28,12 @@ class KeyManagement {
   /// C_DestroyObject.
   CK_RV destroy(Session& session, const cryptoki::Call& call) P11HA_REQUIRES(session.mutex);
 
-  /// The object that a call made on a member, known from now on to the application's session.
-  ObjectPtr note(Session& session, GroupMember& member, std::uint32_t epoch, CK_OBJECT_HANDLE handle)
+  /// The object that a call made on a member, known from now on to the application's session. `assumed`: what it is to
+  /// be, where the member does not live to tell.
+  ObjectPtr note(Session& session, GroupMember& member, std::uint32_t epoch, CK_OBJECT_HANDLE handle,
+                 const Identity& assumed, UnderWay& underWay) P11HA_REQUIRES(session.mutex);
+  /// After the object was made on others, too: where its maker was lost before it told what it made, they do.
+  void askAgain(Session& session, const ObjectPtr& object, const GroupMember& maker, std::uint32_t epoch)
       P11HA_REQUIRES(session.mutex);
   /// The same object, made in the session's own session on a further member.
   void madeAlso(Session& session, const ObjectPtr& object, GroupMember& member, std::uint32_t epoch,
@@ -29,6 +41,9 @@ class KeyManagement {
   /// Clones a new object to a member, and logs it where that cannot be.
   void cloneTo(GroupMember& member, Session& session, const ObjectPtr& object, GroupMember& source,
                std::uint32_t sourceEpoch) P11HA_REQUIRES(session.mutex);
+  /// The same to those that have come back since the call chose its members: their recovery leaves it to the call.
+  void cloneToReturned(Session& session, const ObjectPtr& object, GroupMember& source, std::uint32_t sourceEpoch,
+                       MemberMask reached) P11HA_REQUIRES(session.mutex);
   /// The members besides that one to which every change goes.
   MemberMask others(const GroupMember& but) const;
 
@@ -47,14 +62,36 @@ class KeyManagement {
   void endSessionObjects(Session& session) P11HA_REQUIRES(session.mutex);
 
  private:
+  /// What the application asked, and in what shape members are asked for it.
+  struct Asked {
+    const cryptoki::Call& call;
+    KeyTruth::Shaped shaped{};
+  };
+  using Made = CK_RV (KeyManagement::*)(Session&, const cryptoki::Call&, const Asked&);
+  /// With the template that members are to be given, and as it was asked if they refuse that.
+  CK_RV asShaped(Session& session, const cryptoki::Call& call, Made made) P11HA_REQUIRES(session.mutex);
+  CK_RV make(Session& session, const cryptoki::Call& call, const Asked& asked) P11HA_REQUIRES(session.mutex);
+  CK_RV alter(Session& session, const cryptoki::Call& call, const Asked& asked) P11HA_REQUIRES(session.mutex);
+  /// What there is to be told of an object just made from `source` (null: from none), beyond what its members say.
+  std::optional<notes::Truth> truthOfMade(Session& session, const Asked& asked, const ObjectPtr& source,
+                                          const ObjectPtr& made) P11HA_REQUIRES(session.mutex);
+  std::optional<notes::Truth> truthOfDerived(Session& session, const Asked& asked, const cryptoki::Template& wanted,
+                                             const ObjectPtr& base, const ObjectPtr& made)
+      P11HA_REQUIRES(session.mutex);
   CK_RV judgeReplication(Session& session, const ObjectPtr& object, GroupMember& maker, CK_OBJECT_HANDLE* answer)
       P11HA_REQUIRES(session.mutex);
-  void remove(Session& session, const ObjectPtr& object, MemberMask done) P11HA_REQUIRES(session.mutex);
-  void destroyElsewhere(Session& session, const ObjectPtr& object, MemberMask done) P11HA_REQUIRES(session.mutex);
+  void remove(Session& session, const ObjectPtr& object, const Beforehand& before, MemberMask done)
+      P11HA_REQUIRES(session.mutex);
+  /// The same call on the other members that hold the object.
+  Reached elsewhere(Session& session, const ObjectPtr& object, const Beforehand& before, MemberMask done,
+                    cryptoki::Call call) P11HA_REQUIRES(session.mutex);
   Group& group_;
   Catalog& catalog_;
   Cloner& cloner_;
   Failover& failover_;
+  KeyTruth& truth_;
+  KeyRecords& records_;
+  MissedChanges& missed_;
 };
 
 }  // namespace p11ha::ha

@@ -1,6 +1,7 @@
 #include "ha/login.h"
 
 #include <algorithm>
+#include <optional>
 #include <vector>
 
 #include "ha/member_login.h"
@@ -13,6 +14,12 @@ using cryptoki::makeCall;
 using cryptoki::Outcome;
 
 namespace {
+
+// Inside C_Login a connection that is lost is a login that failed: its recovery waits for the next one.
+Loss lossInLogin(const Outcome& outcome) {
+  const Loss loss = lossOfLogin(outcome);
+  return loss == Loss::Dropped && outcome.rv != CKR_USER_ANOTHER_ALREADY_LOGGED_IN ? Loss::LoginRefused : loss;
+}
 
 std::string userNameOf(const Call& call) {
   const cryptoki::Argument* name = cryptoki::function(call.fn).find(cryptoki::RoleKind::UserName);
@@ -44,6 +51,13 @@ void Login::closeReadOnly(GroupMember& member) {
     member.token->execute(makeCall<Fn::CloseSession>(pooled.handle));
 }
 
+// It answered what says nothing (CKR_GENERAL_ERROR), and is not there any more.
+bool Login::isDead(GroupMember& member, const Outcome& outcome) {
+  if (cryptoki::classify(outcome.rv) != cryptoki::RvClass::Ask) return false;
+  CK_TOKEN_INFO info{};
+  return cryptoki::readTokenInfo(*member.token, info).rv != CKR_OK;
+}
+
 // The primary's own word for what cannot be; `otherwise` where it has none.
 CK_RV Login::onPrimary(const Call& call, CK_RV otherwise) {
   const MemberMask callable = group_.callable();
@@ -57,6 +71,7 @@ CK_RV Login::onPrimary(const Call& call, CK_RV otherwise) {
 
 CK_RV Login::login(const Call& call) {
   const auto userType = call.get<CK_USER_TYPE>(1);
+  awaitMember();
   base::Lock turn(turn_);
   const CK_USER_TYPE present = group_.login.user();
   CK_RV refusal = CKR_OK;
@@ -72,13 +87,21 @@ CK_RV Login::login(const Call& call) {
   }
 
   // The primary is asked first, and alone: what it refuses is not tried on the others.
-  CK_RV verdict = CKR_DEVICE_ERROR;
   GroupMember* first = nullptr;
   GroupMember* unproven = nullptr;
+  std::optional<CK_RV> refused;
+  MemberMask lost = 0;
+  std::vector<std::pair<GroupMember*, std::uint32_t>> notActivated;
   for (MemberMask tried = 0; first == nullptr;) {
-    const MemberMask left = group_.callable() & ~tried;
+    MemberMask left = group_.callable() & ~tried;
+    // A standby member serves as soon as those are given up that are not activated.
+    if (left == 0 && refused) left = group_.well(group_.view().synced) & ~tried;
     if (left == 0) {
-      if (unproven == nullptr) return verdict;
+      if (unproven == nullptr) {
+        // Whom an earlier login lost is tried again, though this one found nobody.
+        if (!refused) onLoginStarted_(lost);
+        return refused ? *refused : group_.noAnswer();
+      }
       first = unproven;
       break;
     }
@@ -87,9 +110,15 @@ CK_RV Login::login(const Call& call) {
     const std::uint32_t epoch = member.epoch.load(std::memory_order_acquire);
     if (userType == CKU_SO) closeReadOnly(member);
     const Outcome outcome = callOn(member, epoch, call);
-    if (isLoss(outcome)) {
-      // A connection lost inside C_Login: its recovery waits for the next one.
+    if (isLoss(outcome) || isDead(member, outcome)) {
       group_.lose(member, epoch, Loss::LoginRefused, outcome.rv);
+      lost |= bit(member.index);
+      continue;
+    }
+    // As long as another member lets the user in.
+    if (lossInLogin(outcome) == Loss::Deactivated) {
+      notActivated.emplace_back(&member, epoch);
+      refused = outcome.rv;
       continue;
     }
     // Somebody else in this process has logged in to that token, which takes any PIN now: one that checks it is asked.
@@ -103,7 +132,9 @@ CK_RV Login::login(const Call& call) {
   group_.login.loggedIn(userType, call.get<const CK_UTF8CHAR*>(2), call.get<CK_ULONG>(3), userNameOf(call));
   first->loginGeneration.store(group_.login.generation(), std::memory_order_release);
   // Before the others are asked: one of them that refuses now is not to be tried again at once.
-  onLoginStarted_();
+  onLoginStarted_(lost);
+  for (const auto& [member, epoch] : notActivated)
+    group_.lose(*member, epoch, Loss::Deactivated, CKR_USER_NOT_LOGGED_IN);
 
   for (GroupMember& member : group_.each(group_.view().synced & ~bit(first->index))) {
     const std::uint32_t epoch = member.epoch.load(std::memory_order_acquire);
@@ -111,11 +142,16 @@ CK_RV Login::login(const Call& call) {
     if (userType == CKU_SO) closeReadOnly(member);
     const Outcome outcome =
         onControl(member, epoch, [&](CK_SESSION_HANDLE session) { return logIn(group_, member, session); });
-    if (outcome.rv == CKR_OK) continue;
-    const bool elsewhere = outcome.rv == CKR_USER_ANOTHER_ALREADY_LOGGED_IN;
-    group_.lose(member, epoch, elsewhere ? Loss::Dropped : Loss::LoginRefused, outcome.rv);
+    if (outcome.rv != CKR_OK) group_.lose(member, epoch, lossInLogin(outcome), outcome.rv);
   }
   return CKR_OK;
+}
+
+// RecoverWait. Before the turn is taken: others need not wait as long.
+void Login::awaitMember() {
+  const GroupPolicy& policy = group_.policy();
+  if (policy.recoverWait.count() == 0 || group_.callable() != 0) return;
+  group_.awaitMember(std::min(policy.recoverWait, policy.callDeadline));
 }
 
 CK_RV Login::logout() {
@@ -134,6 +170,7 @@ CK_RV Login::logoutLocked() {
     const Outcome outcome =
         onControl(member, epoch, [&](CK_SESSION_HANDLE session) { return logIn(group_, member, session); });
     group_.objects.forgetHidden(member.index);
+    group_.notes.forgetPrivate(member.index);
     if (isLoss(outcome)) group_.lose(member, epoch, Loss::Dropped, outcome.rv);
   }
   return CKR_OK;
@@ -150,7 +187,7 @@ CK_RV Login::foreseeable(const Call& call) {
   if (callable == 0) return CKR_OK;
   CK_TOKEN_INFO info{};
   GroupMember& member = group_.member(static_cast<unsigned>(std::countr_zero(callable)));
-  if (member.token->execute(makeCall<Fn::GetTokenInfo>(CK_SLOT_ID{0}, &info)).rv != CKR_OK) return CKR_OK;
+  if (cryptoki::readTokenInfo(*member.token, info).rv != CKR_OK) return CKR_OK;
   if ((info.flags & CKF_PROTECTED_AUTHENTICATION_PATH) != 0) return CKR_OK;
   const auto credentials = group_.login.credentials();
   if (!init && credentials && credentials->pinGiven) {
@@ -176,15 +213,17 @@ void Login::lookAfterAll() {
 CK_RV Login::onAll(const Call& call, const std::function<bool(GroupMember&, std::uint32_t)>& undo) {
   const std::string function(cryptoki::function(call.fn).name);
   std::vector<GroupMember*> all;
-  for (const auto& member : group_.members) all.push_back(member.get());
+  for (GroupMember& member : group_.each(group_.members.present())) all.push_back(&member);
   lookAfterAll();
   for (const GroupMember* member : all) {
     if ((group_.view().synced & bit(member->index)) != 0 && !member->isSuspect()) continue;
     if (const CK_RV refusal = foreseeable(call); refusal != CKR_OK) return refusal;
     group_.log(halog::PinNotChanged{function, member->serial});
-    return CKR_DEVICE_ERROR;
+    return group_.noAnswer();
   }
-  std::rotate(all.begin(), all.begin() + static_cast<std::ptrdiff_t>(group_.view().primary()), all.end());
+  const auto primary = std::find_if(
+      all.begin(), all.end(), [index = group_.view().primary()](const auto* member) { return member->index == index; });
+  std::rotate(all.begin(), primary, all.end());
   std::vector<std::pair<GroupMember*, std::uint32_t>> done;
   for (GroupMember* const member : all) {
     const std::uint32_t epoch = member->epoch.load(std::memory_order_acquire);

@@ -12,18 +12,24 @@ namespace {
 
 constexpr CK_ULONG kMaxMechanisms = 65536;  // what a member may make us allocate
 
-}  // namespace
-
-Outcome MechanismTable::intersect(cryptoki::Member& member) {
+Outcome listMechanisms(cryptoki::Member& member, std::vector<CK_MECHANISM_TYPE>& types) {
   CK_ULONG count = 0;
   Outcome asked = member.execute(makeCall<Fn::GetMechanismList>(CK_SLOT_ID{0}, nullptr, &count));
   if (asked.rv != CKR_OK) return asked;
   if (count > kMaxMechanisms) return {CKR_GENERAL_ERROR};
-  std::vector<CK_MECHANISM_TYPE> types(count);
+  types.resize(count);
   asked = member.execute(makeCall<Fn::GetMechanismList>(CK_SLOT_ID{0}, types.data(), &count));
   if (asked.rv != CKR_OK) return asked;
   if (count > types.size()) return {CKR_GENERAL_ERROR};
   types.resize(count);
+  return {};
+}
+
+}  // namespace
+
+Outcome MechanismTable::intersect(cryptoki::Member& member) {
+  std::vector<CK_MECHANISM_TYPE> types;
+  if (const Outcome asked = listMechanisms(member, types); asked.rv != CKR_OK) return asked;
 
   std::map<CK_MECHANISM_TYPE, CK_MECHANISM_INFO> offered;
   for (const CK_MECHANISM_TYPE type : types) {
@@ -50,6 +56,17 @@ Outcome MechanismTable::intersect(cryptoki::Member& member) {
     }
   }
   std::erase_if(order_, [this](CK_MECHANISM_TYPE type) { return !entries_.contains(type); });
+  return {};
+}
+
+Outcome MechanismTable::compare(cryptoki::Member& member, std::optional<CK_MECHANISM_TYPE>& lacking) const {
+  std::vector<CK_MECHANISM_TYPE> types;
+  if (const Outcome asked = listMechanisms(member, types); asked.rv != CKR_OK) return asked;
+  for (const CK_MECHANISM_TYPE type : order_) {
+    if (std::find(types.begin(), types.end(), type) != types.end()) continue;
+    lacking = type;
+    break;
+  }
   return {};
 }
 

@@ -2,6 +2,7 @@
 #pragma once
 
 #include <map>
+#include <optional>
 #include <vector>
 
 #include "cryptoki/member.h"
@@ -14,6 +15,9 @@ class MechanismTable {
   /// Narrows the table by what a member offers; the first one sets it. The member's outcome if it will not tell, and
   /// then the table is as it was.
   cryptoki::Outcome intersect(cryptoki::Member& member);
+
+  /// One that the table has and the member has not, if there is any. The member's outcome if it will not tell.
+  cryptoki::Outcome compare(cryptoki::Member& member, std::optional<CK_MECHANISM_TYPE>& lacking) const;
 
   bool offers(CK_MECHANISM_TYPE type) const { return entries_.contains(type); }
   std::vector<CK_MECHANISM_TYPE> list() const { return order_; }

@@ -2,6 +2,8 @@
 
 #include <utility>
 
+#include "ha/member_login.h"
+
 namespace p11ha::ha {
 
 using cryptoki::Call;
@@ -16,8 +18,7 @@ Outcome MemberCalls::callOn(GroupMember& member, std::uint32_t epoch, Session& s
     outcome = execute(member, epoch, session, call);
   }
   if (isLoss(outcome)) {
-    discardSession(session, member);
-    group_.lose(member, epoch, Loss::Dropped, outcome.rv);
+    drop(session, member, epoch, outcome.rv);
   } else if (outcome.rv == CKR_USER_NOT_LOGGED_IN && noticeDeactivation(session, member, epoch)) {
     outcome = {CKR_DEVICE_ERROR};
   }
@@ -29,11 +30,41 @@ bool MemberCalls::noticeDeactivation(Session& session, GroupMember& member, std:
                     member.loginGeneration.load(std::memory_order_acquire) == group_.login.generation();
   if (member.lostSince(epoch)) return true;  // somebody else was first
   if (!told || sessionOn(session, member, epoch).rv != CKR_OK) return false;
-  const cryptoki::Health health = cryptoki::probe(*member.token, session.members[member.index].handle);
-  if (!health.alive || health.userLoggedIn) return false;
+  CK_SESSION_INFO info{};
+  const auto asked = makeCall<Fn::GetSessionInfo>(session.members[member.index].handle, &info);
+  const Outcome outcome = execute(member, epoch, session, asked);
+  if (member.lostSince(epoch)) return true;
+  if (outcome.rv != CKR_OK) {
+    const bool alive = !isLoss(outcome) && cryptoki::probe(*member.token, session.members[member.index].handle).alive;
+    if (!alive) drop(session, member, epoch, outcome.rv);
+    return !alive;
+  }
+  if (cryptoki::isUsers(info.state)) return false;
   discardSession(session, member);
   group_.lose(member, epoch, Loss::Deactivated, CKR_USER_NOT_LOGGED_IN);
   return true;
+}
+
+bool MemberCalls::noticeLoss(Session& session, GroupMember& member, std::uint32_t epoch, CK_RV rv) {
+  if (member.lostSince(epoch)) return true;
+  if (cryptoki::classify(rv) != cryptoki::RvClass::Ask) return false;
+  if (noticeDeactivation(session, member, epoch)) return true;
+  if (cryptoki::probe(*member.token, session.members[member.index].handle).alive) return false;
+  drop(session, member, epoch, rv);
+  return true;
+}
+
+void MemberCalls::drop(Session& session, GroupMember& member, std::uint32_t epoch, CK_RV rv) {
+  discardSession(session, member);
+  group_.lose(member, epoch, Loss::Dropped, rv);
+}
+
+bool MemberCalls::catchUpLogin(Session& session, GroupMember& member, std::uint32_t epoch) {
+  if (group_.login.user() == LoginState::kNobody ||
+      member.loginGeneration.load(std::memory_order_acquire) == group_.login.generation())
+    return false;
+  if (sessionOn(session, member, epoch).rv != CKR_OK) return false;
+  return logIn(group_, member, session.members[member.index].handle).rv == CKR_OK;
 }
 
 Outcome MemberCalls::sessionOn(Session& session, GroupMember& member, std::uint32_t epoch) {
@@ -74,6 +105,15 @@ void MemberCalls::abandonSession(Session& session, GroupMember& member) {
     member.token->execute(makeCall<Fn::CloseSession>(left.handle));
   }
   session.displace(member.index);
+}
+
+void MemberCalls::leave(Session& session, GroupMember& member) {
+  discardSession(session, member);
+  std::erase_if(session.aside, [&](const auto& kept) {
+    if (kept.first != member.index) return false;
+    member.sessions.discard(kept.second);
+    return true;
+  });
 }
 
 void MemberCalls::closeAside(Session& session) {

@@ -20,6 +20,12 @@ class MemberCalls {
   /// reported.
   bool noticeDeactivation(Session& session, GroupMember& member, std::uint32_t epoch) P11HA_REQUIRES(session.mutex);
 
+  /// A call of ours was answered so: true if the member turns out not to be well, which is then reported.
+  bool noticeLoss(Session& session, GroupMember& member, std::uint32_t epoch, CK_RV rv) P11HA_REQUIRES(session.mutex);
+
+  /// True if the member, just back, had not heard of the group's login, and has now.
+  bool catchUpLogin(Session& session, GroupMember& member, std::uint32_t epoch) P11HA_REQUIRES(session.mutex);
+
   /// Opens the session's own session on that member unless it has one.
   cryptoki::Outcome sessionOn(Session& session, GroupMember& member, std::uint32_t epoch) P11HA_REQUIRES(session.mutex);
 
@@ -29,6 +35,9 @@ class MemberCalls {
   /// The same where the member is well: closed at once, or, with objects of the application in it, with the
   /// application's own.
   void abandonSession(Session& session, GroupMember& member) P11HA_REQUIRES(session.mutex);
+
+  /// The member is none any more: whatever the session has there is noted to be closed.
+  void leave(Session& session, GroupMember& member) P11HA_REQUIRES(session.mutex);
 
   /// Ends the sessions on members that are kept for their objects.
   void closeAside(Session& session) P11HA_REQUIRES(session.mutex);
@@ -40,6 +49,9 @@ class MemberCalls {
     RunningCall& running = session.running;
     running.what.store({epoch, static_cast<std::uint8_t>(member.index), call.fn}, std::memory_order_relaxed);
     running.since.store(group_.coarseNow(), std::memory_order_release);
+    // Nobody else counts here, so that it costs no locked instruction.
+    std::atomic<std::uint64_t>& calls = session.calls[member.index];
+    calls.store(calls.load(std::memory_order_relaxed) + 1, std::memory_order_relaxed);
     member.outstanding.fetch_add(1, std::memory_order_relaxed);
     const cryptoki::Outcome outcome = member.token->unwatched().execute(call);
     member.outstanding.fetch_sub(1, std::memory_order_relaxed);
@@ -48,6 +60,9 @@ class MemberCalls {
   }
 
   Group& group_;
+
+ private:
+  void drop(Session& session, GroupMember& member, std::uint32_t epoch, CK_RV rv) P11HA_REQUIRES(session.mutex);
 };
 
 }  // namespace p11ha::ha

@@ -1,7 +1,5 @@
 #include "ha/member_login.h"
 
-#include "ha/judge.h"
-
 namespace p11ha::ha {
 
 using cryptoki::Fn;
@@ -14,7 +12,7 @@ namespace {
 // one.
 Outcome mayBeGivenThePin(GroupMember& member, CK_USER_TYPE userType) {
   CK_TOKEN_INFO info{};
-  const Outcome asked = member.token->execute(makeCall<Fn::GetTokenInfo>(CK_SLOT_ID{0}, &info));
+  const Outcome asked = cryptoki::readTokenInfo(*member.token, info);
   if (asked.rv != CKR_OK) return asked;
   const CK_FLAGS spent =
       userType == CKU_SO ? CKF_SO_PIN_FINAL_TRY | CKF_SO_PIN_LOCKED : CKF_USER_PIN_FINAL_TRY | CKF_USER_PIN_LOCKED;
@@ -47,9 +45,21 @@ Outcome logIn(Group& group, GroupMember& member, CK_SESSION_HANDLE session) {
   return {};
 }
 
-bool refusesLogin(const Outcome& outcome) {
-  return !isLoss(outcome) && cryptoki::classify(outcome.rv) == cryptoki::RvClass::Application &&
-         outcome.rv != CKR_USER_ANOTHER_ALREADY_LOGGED_IN;
+Loss lossOfLogin(const Outcome& outcome) {
+  if (isLoss(outcome)) return Loss::Dropped;
+  switch (outcome.rv) {
+    case CKR_OK:
+    case CKR_USER_ALREADY_LOGGED_IN:
+      return Loss::None;
+    case CKR_USER_NOT_LOGGED_IN:
+    case CKR_USER_PIN_NOT_INITIALIZED:
+      return Loss::Deactivated;
+    case CKR_USER_ANOTHER_ALREADY_LOGGED_IN:
+      return Loss::Dropped;
+    default:
+      break;
+  }
+  return cryptoki::classify(outcome.rv) == cryptoki::RvClass::Application ? Loss::LoginRefused : Loss::Dropped;
 }
 
 }  // namespace p11ha::ha

@@ -2,6 +2,7 @@
 #pragma once
 
 #include "ha/group.h"
+#include "ha/judge.h"
 
 namespace p11ha::ha {
 
@@ -10,8 +11,10 @@ namespace p11ha::ha {
 /// may use the session.
 cryptoki::Outcome logIn(Group& group, GroupMember& member, CK_SESSION_HANDLE session);
 
-/// Will the member answer so for as long as the login stays what it is? Pure. Who is logged in there by another way of
-/// this process (a member's own slot) may log out again.
-bool refusesLogin(const cryptoki::Outcome& outcome);
+/// What has become of a member that answered a login of ours so. Pure.
+/// None: nothing, it is logged in. Deactivated: nobody can log in there until it is activated, or its users have a PIN.
+/// LoginRefused: it will answer so for as long as the login stays what it is. Dropped: it is lost, or may answer
+/// otherwise next time; who is logged in there by another way of this process (a member's own slot) may log out again.
+Loss lossOfLogin(const cryptoki::Outcome& outcome);
 
 }  // namespace p11ha::ha

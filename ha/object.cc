@@ -40,6 +40,16 @@ std::optional<Witness> Object::witness() const {
   return witness_;
 }
 
+std::optional<notes::Truth> Object::truth() const {
+  base::Lock lock(mutex_);
+  return truth_;
+}
+
+void Object::setTruth(const notes::Truth& truth) {
+  base::Lock lock(mutex_);
+  truth_ = truth;
+}
+
 void Object::set(unsigned member, std::uint32_t epoch, CK_OBJECT_HANDLE handle, Holding holding) {
   Binding& binding = bindings_[member];
   // A call that was under way when its member failed may be late: what it knows of the member's earlier life is void.
@@ -51,7 +61,11 @@ void Object::set(unsigned member, std::uint32_t epoch, CK_OBJECT_HANDLE handle, 
   } else {
     usable_.fetch_and(~bit(member), std::memory_order_release);
   }
-  known_.fetch_or(bit(member), std::memory_order_release);
+  if (holding == Holding::Unknown) {
+    known_.fetch_and(~bit(member), std::memory_order_release);
+  } else {
+    known_.fetch_or(bit(member), std::memory_order_release);
+  }
 }
 
 bool Object::bind(unsigned member, std::uint32_t epoch, CK_OBJECT_HANDLE handle, Holding holding) {
@@ -69,6 +83,11 @@ void Object::markAbsent(unsigned member, std::uint32_t epoch) {
 void Object::markAmbiguous(unsigned member, std::uint32_t epoch) {
   base::Lock lock(mutex_);
   set(member, epoch, CK_INVALID_HANDLE, Holding::Ambiguous);
+}
+
+void Object::forget(unsigned member, std::uint32_t epoch) {
+  base::Lock lock(mutex_);
+  set(member, epoch, CK_INVALID_HANDLE, Holding::Unknown);
 }
 
 bool Object::end() {

@@ -5,9 +5,11 @@
 #include <atomic>
 #include <memory>
 #include <optional>
+#include <vector>
 
 #include "base/mutex.h"
 #include "ha/identity.h"
+#include "ha/notes/note.h"
 #include "ha/policy.h"
 #include "ha/witness.h"
 
@@ -22,6 +24,9 @@ enum class Holding : std::uint8_t {
   Held,
 };
 
+/// In which shape the members hold a key (sealed_shape.h), as far as was asked.
+enum class Shape : std::uint8_t { Unknown, AsIs, Sealed };
+
 /// Owned by the ObjectTable and by the calls that use it. The virtual handle is never given to another object. Reading
 /// where it is held takes no lock; changes take the object's own.
 class Object {
@@ -30,6 +35,9 @@ class Object {
   Object(CK_OBJECT_HANDLE handle, CK_SESSION_HANDLE owner, Identity identity)
       : handle_(handle),
         owner_(owner),
+        mayBeKey_(identity.isKey() || identity.objectClass == CK_UNAVAILABLE_INFORMATION),
+        mayBeGenerated_(mayBeKey_ || identity.objectClass == CKO_PUBLIC_KEY ||
+                        identity.objectClass == CKO_DOMAIN_PARAMETERS),
         wantsWitness_(identity.objectClass == CKO_SECRET_KEY && identity.token),
         lent_(identity.lent),
         identity_(std::move(identity)) {}
@@ -37,6 +45,12 @@ class Object {
   CK_OBJECT_HANDLE handle() const { return handle_; }
   CK_SESSION_HANDLE owner() const { return owner_; }
   bool isSessionObject() const { return owner_ != CK_INVALID_HANDLE; }
+  /// Is it a private or secret key, or could it be, as nobody has read it yet?
+  bool mayBeKey() const { return mayBeKey_; }
+  /// Likewise, with public keys and domain parameters: what has CKA_LOCAL.
+  bool mayBeGenerated() const { return mayBeGenerated_; }
+  Shape shape() const { return shape_.load(std::memory_order_relaxed); }
+  void setShape(Shape shape) { shape_.store(shape, std::memory_order_relaxed); }
   Identity identity() const P11HA_EXCLUDES(mutex_);
   void setIdentity(Identity identity) P11HA_EXCLUDES(mutex_);
   /// Material that may be its own: taken where it has none.
@@ -45,6 +59,13 @@ class Object {
   bool isLent() const { return lent_.load(std::memory_order_acquire); }
   /// Whether it is its own: then it stays, else the object has none.
   void settle(const std::vector<std::uint8_t>& material, bool own) P11HA_EXCLUDES(mutex_);
+
+  /// It was found where something else of its looks is expected, and nobody could tell yet whether it is that.
+  /// A call makes it on one member after the other: to copy it to one that it has not come to is that call's work.
+  bool isUnderWay() const { return underWay_.load(std::memory_order_acquire); }
+  void setUnderWay(bool underWay) { underWay_.store(underWay, std::memory_order_release); }
+  bool isDoubtful() const { return doubtful_.load(std::memory_order_relaxed); }
+  void setDoubtful(bool doubtful) { doubtful_.store(doubtful, std::memory_order_relaxed); }
 
   /// Members on which it may be used: Held or Claimed, under whichever epoch. A stale bit does no harm: at() tells.
   MemberMask usable() const { return usable_.load(std::memory_order_acquire); }
@@ -67,6 +88,10 @@ class Object {
   /// A secret key that outlives its session has to be known again, whoever else holds it by then: true as long as it
   /// has not been asked for a witness.
   bool wantsWitness() const { return wantsWitness_.load(std::memory_order_relaxed); }
+  /// What the application reads of it, in so far as no member need know it (notes/note.h). Nothing: not known here.
+  std::optional<notes::Truth> truth() const P11HA_EXCLUDES(mutex_);
+  void setTruth(const notes::Truth& truth) P11HA_EXCLUDES(mutex_);
+
   void setWitness(Witness witness) P11HA_EXCLUDES(mutex_);
   /// Nothing where the key bore none.
   std::optional<Witness> witness() const P11HA_EXCLUDES(mutex_);
@@ -75,6 +100,8 @@ class Object {
   bool bind(unsigned member, std::uint32_t epoch, CK_OBJECT_HANDLE handle, Holding holding) P11HA_EXCLUDES(mutex_);
   void markAbsent(unsigned member, std::uint32_t epoch) P11HA_EXCLUDES(mutex_);
   void markAmbiguous(unsigned member, std::uint32_t epoch) P11HA_EXCLUDES(mutex_);
+  /// Whatever was known of that member is void: the handles there may be others now.
+  void forget(unsigned member, std::uint32_t epoch) P11HA_EXCLUDES(mutex_);
   bool alive() const { return alive_.load(std::memory_order_acquire); }
   /// True for the one caller that ended it.
   bool end() P11HA_EXCLUDES(mutex_);
@@ -88,7 +115,12 @@ class Object {
 
   const CK_OBJECT_HANDLE handle_;
   const CK_SESSION_HANDLE owner_;
+  const bool mayBeKey_;
+  const bool mayBeGenerated_;
+  std::atomic<Shape> shape_{Shape::Unknown};
   std::atomic<bool> alive_{true};
+  std::atomic<bool> doubtful_{false};
+  std::atomic<bool> underWay_{false};
   std::atomic<MemberMask> usable_{0};
   std::atomic<MemberMask> known_{0};
   std::atomic<bool> wantsWitness_;
@@ -97,8 +129,28 @@ class Object {
   mutable base::Mutex mutex_;
   Identity identity_ P11HA_GUARDED_BY(mutex_);
   std::optional<Witness> witness_ P11HA_GUARDED_BY(mutex_);
+  std::optional<notes::Truth> truth_ P11HA_GUARDED_BY(mutex_);
 };
 
 using ObjectPtr = std::shared_ptr<Object>;
+
+/// What a call makes is under way until this ends. Owned by the call.
+class UnderWay {
+ public:
+  UnderWay() = default;
+  ~UnderWay() {
+    for (const ObjectPtr& object : objects_) object->setUnderWay(false);
+  }
+  UnderWay(const UnderWay&) = delete;
+  UnderWay& operator=(const UnderWay&) = delete;
+
+  void add(const ObjectPtr& object) {
+    objects_.push_back(object);
+    object->setUnderWay(true);
+  }
+
+ private:
+  std::vector<ObjectPtr> objects_;
+};
 
 }  // namespace p11ha::ha

@@ -93,12 +93,10 @@ CK_RV OperationStates::set(Session& session, const Call& call, std::span<const N
     return failover_.run(session, request) == CKR_FUNCTION_NOT_SUPPORTED ? CKR_FUNCTION_NOT_SUPPORTED
                                                                          : CKR_SAVED_STATE_INVALID;
   }
-  const auto member = std::find_if(group_.members.begin(), group_.members.end(),
-                                   [&](const auto& candidate) { return candidate->serial == saved->serial; });
-  if (member == group_.members.end() || (group_.callable() & bit((*member)->index)) == 0)
-    return CKR_SAVED_STATE_INVALID;
+  const GroupMember* const member = group_.members.find(std::string(saved->serial));
+  if (member == nullptr || (group_.callable() & bit(member->index)) == 0) return CKR_SAVED_STATE_INVALID;
   Request request{call, keys};
-  request.only = bit((*member)->index);
+  request.only = bit(member->index);
   request.call.set(1, saved->own.data());
   request.call.set(2, saved->own.size());
   const CK_RV rv = failover_.run(session, request);

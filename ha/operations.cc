@@ -162,7 +162,7 @@ void Operations::take(Session& session, const Call& call, const NamedObjects& na
   if (!operation.active() || !operation.restorable()) return;
   const Function& row = cryptoki::function(call.fn);
   Journal& journal = operation.parts().journal;
-  const std::size_t limit = group_.policy.multipartJournal;
+  const std::size_t limit = group_.policy().multipartJournal;
   if (row.effect.kind != EffectKind::Dual) {
     return journal.append(call, operation.mechanism.type(), named.all().empty() ? nullptr : named.first(), limit);
   }

@@ -1,9 +1,11 @@
-// What a group is told to do: plain values, constant once the group exists.
+// What a group is told to do: plain values.
 #pragma once
 
 #include <chrono>
 #include <cstdint>
 #include <string>
+
+#include "cryptoki/function.h"
 
 namespace p11ha::ha {
 
@@ -27,6 +29,8 @@ enum class RecoveryMode : std::uint8_t { Basic, Enhanced };
 struct RecoveryPolicy {
   std::int64_t attempts = -1;         // reconnAtt: an outage; 0 off, -1 without end
   std::chrono::seconds interval{60};  // AutoReconnectInterval
+  std::uint64_t jitterSeed = 0;       // of this process; 0: attempts start at the interval exactly
+  friend bool operator==(const RecoveryPolicy&, const RecoveryPolicy&) = default;
 };
 
 struct GroupPolicy {
@@ -41,6 +45,13 @@ struct GroupPolicy {
   std::size_t multipartJournal = 1'048'576;  // bytes that an operation's inputs may be kept in
   std::chrono::milliseconds callDeadline{20'000};
   std::chrono::milliseconds keyGenerationDeadline{2'700'000};
+  std::chrono::milliseconds recoverWait{0};  // how long a call that finds no member waits for one to come back
+  friend bool operator==(const GroupPolicy&, const GroupPolicy&) = default;
+
+  /// What a call of that function is given, all its tries together.
+  std::chrono::milliseconds deadlineOf(cryptoki::Fn fn) const {
+    return cryptoki::isKeyGeneration(fn) ? keyGenerationDeadline : callDeadline;
+  }
 };
 
 }  // namespace p11ha::ha

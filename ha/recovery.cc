@@ -1,7 +1,9 @@
 #include "ha/recovery.h"
 
+#include <algorithm>
+
+#include "ha/admission.h"
 #include "ha/member_login.h"
-#include "ha/sync_plan.h"
 
 namespace p11ha::ha {
 
@@ -9,39 +11,98 @@ using cryptoki::Fn;
 using cryptoki::makeCall;
 using cryptoki::Outcome;
 
+namespace {
+
+constexpr int kMostRounds = 20;
+
+}  // namespace
+
 MemberEvent Recovery::attempt(GroupMember& member, std::uint32_t epoch) {
-  if (const CK_RV rv = member.token->attach(); rv != CKR_OK) {
-    return event::AttemptFailed{epoch, rv, rv == CKR_TOKEN_NOT_RECOGNIZED ? Cause::Replaced : Cause::None};
-  }
+  base::Lock alone(member.attempting);
+  // One that waited for another attempt may be late.
+  if (member.epoch.load(std::memory_order_acquire) != epoch) return event::AttemptFailed{epoch, CKR_FUNCTION_CANCELED};
+  if (const auto objection = admit(group_, member, epoch)) return *objection;
   if (const Outcome connected = connect(member, epoch); connected.rv != CKR_OK)
-    return event::AttemptFailed{epoch, connected.rv, {}};
+    return event::AttemptFailed{epoch, connected.rv};
   if (const Outcome loggedIn = follow(member, epoch); loggedIn.rv != CKR_OK) {
-    return event::AttemptFailed{epoch, loggedIn.rv, refusesLogin(loggedIn) ? Cause::LoginRefused : Cause::None};
+    switch (lossOfLogin(loggedIn)) {
+      case Loss::Deactivated:
+        return event::AttemptFailed{epoch, CKR_USER_NOT_LOGGED_IN, Cause::NotActivated};
+      case Loss::LoginRefused:
+        return event::AttemptFailed{epoch, loggedIn.rv, Cause::LoginRefused};
+      default:
+        return event::AttemptFailed{epoch, loggedIn.rv};
+    }
   }
+  const std::uint64_t login = member.loginGeneration.load(std::memory_order_acquire);
+  rememberHeld(member);
+  member.stockGeneration.store(group_.login.generation(), std::memory_order_release);
   if (const Outcome stock = catalog_.takeStock(member, epoch); stock.rv != CKR_OK)
-    return event::AttemptFailed{epoch, stock.rv, {}};
-  const Copies copies = copyMissing(member, epoch);
-  if (copies.outcome.rv != CKR_OK) return event::AttemptFailed{epoch, copies.outcome.rv, {}};
-  return event::AttemptSucceeded{epoch, copies.tokenObjects};
+    return event::AttemptFailed{epoch, stock.rv};
+  if (const Outcome read = domainKeys_.read(member, epoch, &GroupMember::resync); isLoss(read))
+    return event::AttemptFailed{epoch, read.rv};
+  if (isInitialisedAnew(member, epoch, login))
+    return event::AttemptFailed{epoch, CKR_TOKEN_NOT_RECOGNIZED, Cause::Replaced};
+  // What is made while it is given its copies is given to it before it serves: the application may end once it does.
+  std::uint64_t tokenObjects = 0;
+  for (int round = 0; round < kMostRounds; ++round) {
+    const Resync::Result result = resync_.bringBack(member, epoch);
+    if (result.outcome.rv != CKR_OK) return event::AttemptFailed{epoch, result.outcome.rv};
+    tokenObjects += result.tokenObjects;
+    if (result.tokenObjects == 0 && result.isWhole) break;
+  }
+  member.heldBefore.clear();
+  member.isNew.store(false);
+  return event::AttemptSucceeded{epoch, tokenObjects};
 }
 
 void Recovery::settle(GroupMember& member, std::uint32_t epoch) {
-  const Outcome followed = follow(member, epoch);
-  if (isLoss(followed)) {
-    group_.lose(member, epoch, Loss::Dropped, followed.rv);
-  } else if (followed.rv != CKR_OK) {
-    group_.lose(member, epoch, refusesLogin(followed) ? Loss::LoginRefused : Loss::Dropped, followed.rv);
-  } else if (const Copies copies = copyMissing(member, epoch); isLoss(copies.outcome)) {
-    group_.lose(member, epoch, Loss::Dropped, copies.outcome.rv);
+  if (const Outcome followed = follow(member, epoch); followed.rv != CKR_OK)
+    return group_.lose(member, epoch, lossOfLogin(followed), followed.rv);
+  // Somebody has logged in since the attempt looked: what was hidden then must not be taken for missing.
+  const std::uint64_t generation = group_.login.generation();
+  if (member.stockGeneration.exchange(generation, std::memory_order_acq_rel) != generation) {
+    catalog_.refresh(bit(member.index), &GroupMember::resync);
+    domainKeys_.refresh(bit(member.index), &GroupMember::resync);
+  }
+  settleAlone(member, epoch);
+  // Made while they were away, on a member that was lost before they had it.
+  for (GroupMember& other : group_.each(group_.view().synced & ~bit(member.index))) share(other);
+  records_.sweep();
+}
+
+void Recovery::settleAlone(GroupMember& member, std::uint32_t epoch) {
+  base::Lock alone(member.attempting);
+  untilWhole(member, epoch, [&]() P11HA_REQUIRES(member.attempting) { return resync_.catchUp(member, epoch); });
+}
+
+void Recovery::share(GroupMember& member) {
+  base::Lock alone(member.attempting);
+  const std::uint32_t epoch = member.epoch.load(std::memory_order_acquire);
+  const std::vector<ObjectPtr> objects = group_.objects.all();
+  const bool lacksAny = std::any_of(objects.begin(), objects.end(), [&](const ObjectPtr& object) {
+    return object->holding(member.index, epoch) == Holding::Absent &&
+           certainHolders(*object, group_.callable() & ~bit(member.index)) != 0;
+  });
+  if (!lacksAny || (group_.view().synced & bit(member.index)) == 0) return;
+  // Another process may have given it to the member meanwhile.
+  catalog_.refresh(bit(member.index), &GroupMember::resync);
+  untilWhole(member, epoch, [&]() P11HA_REQUIRES(member.attempting) { return resync_.share(member, epoch); });
+}
+
+// What a run has left to the next.
+void Recovery::untilWhole(GroupMember& member, std::uint32_t epoch, const std::function<Resync::Result()>& run) {
+  for (int round = 0; round < kMostRounds; ++round) {
+    const Resync::Result result = run();
+    if (isLoss(result.outcome)) group_.lose(member, epoch, Loss::Dropped, result.outcome.rv);
+    if (isLoss(result.outcome) || (result.outcome.rv == CKR_OK && result.isWhole)) return;
   }
 }
 
 // A session of ours on the member; the sessions of its earlier life are closed, which it may refuse.
 Outcome Recovery::connect(GroupMember& member, std::uint32_t epoch) {
+  member.closeSessions();
   ControlSession::Use control(member.control);
-  control.close(*member.token);
-  for (const MemberSession& old : member.sessions.takeAll())
-    member.token->execute(makeCall<Fn::CloseSession>(old.handle));
   return control.open(*member.token, epoch);
 }
 
@@ -50,12 +111,42 @@ Outcome Recovery::follow(GroupMember& member, std::uint32_t epoch) {
   while (member.loginGeneration.load(std::memory_order_acquire) != group_.login.generation() ||
          group_.login.user() != LoginState::kNobody) {
     const std::uint64_t generation = group_.login.generation();
-    ControlSession::Use control(member.control);
-    if (const Outcome opened = control.open(*member.token, epoch); opened.rv != CKR_OK) return opened;
-    if (const Outcome followed = logIn(group_, member, control.handle()); followed.rv != CKR_OK) return followed;
+    ControlSession::Use resync(member.resync);
+    if (const Outcome opened = resync.open(*member.token, epoch); opened.rv != CKR_OK) return opened;
+    if (const Outcome followed = logIn(group_, member, resync.handle()); followed.rv != CKR_OK) return followed;
     if (group_.login.generation() == generation) break;
   }
   return {};
+}
+
+// Before its inventory is read anew. Once in an outage: what an attempt read is forgotten by the next.
+void Recovery::rememberHeld(GroupMember& member) {
+  if (member.isNew) member.heldBefore.clear();
+  if (member.isNew || !member.heldBefore.empty()) return;
+  for (ObjectPtr& object : group_.objects.all()) {
+    if (!object->isSessionObject() && (object->usable() & bit(member.index)) != 0)
+      member.heldBefore.push_back(std::move(object));
+  }
+}
+
+// The same serial number, but of all that it held and that others hold still there is nothing. To be told only where
+// the user's login, under which the inventory was read, shows everything. A member that lost some of it is made whole.
+bool Recovery::isInitialisedAnew(GroupMember& member, std::uint32_t epoch, std::uint64_t login) {
+  if (!group_.policy().synchronize || group_.login.user() != CKU_USER || group_.login.generation() != login)
+    return false;
+  bool lacksAny = false;
+  for (const ObjectPtr& object : member.heldBefore) {
+    if (!object->alive() || certainHolders(*object, group_.callable() & ~bit(member.index)) == 0) continue;
+    if (object->holding(member.index, epoch) != Holding::Absent) return false;
+    lacksAny = true;
+  }
+  if (!lacksAny) return false;
+  // What it was not known to hold, but does, is its own as well.
+  const std::vector<ObjectPtr> all = group_.objects.all();
+  return std::none_of(all.begin(), all.end(), [&](const ObjectPtr& object) {
+    return object->alive() && !object->isSessionObject() && (object->usable() & ~bit(member.index)) != 0 &&
+           object->holding(member.index, epoch) != Holding::Absent;
+  });
 }
 
 MemberMask Recovery::certainHolders(const Object& object, MemberMask among) {
@@ -65,64 +156,6 @@ MemberMask Recovery::certainHolders(const Object& object, MemberMask among) {
       holders |= bit(member.index);
   }
   return holders;
-}
-
-Recovery::Copies Recovery::copyMissing(GroupMember& member, std::uint32_t epoch) {
-  Copies copies;
-  if (!group_.policy.synchronize) return copies;
-  const std::vector<ObjectPtr> objects = group_.objects.all();
-  std::vector<SyncObject> known;
-  known.reserve(objects.size());
-  for (const ObjectPtr& object : objects) {
-    const bool there = object->at(member.index, epoch) != CK_INVALID_HANDLE ||
-                       object->holding(member.index, epoch) == Holding::Ambiguous;
-    known.push_back({object->alive(), there, certainHolders(*object, group_.callable() & ~bit(member.index))});
-  }
-  for (const CopyAction& action : plan(known)) {
-    const ObjectPtr& object = objects[action.object];
-    const Copied copied = copyFromAny(object, member, epoch, action.source);
-    switch (copied.result) {
-      case Copied::Result::Done:
-        if (!catalog_.madeAlso(object, member, epoch, copied.handle)) {
-          // Destroyed while it was being copied.
-          ControlSession::Use control(member.control);
-          member.token->execute(makeCall<Fn::DestroyObject>(control.handle(), copied.handle));
-        } else if (!object->isSessionObject()) {
-          ++copies.tokenObjects;
-        }
-        break;
-      case Copied::Result::TargetLost:
-        copies.outcome = copied.outcome;
-        return copies;
-      case Copied::Result::Refused:
-        // That a key cannot be cloned was said when it was made; anything else is news.
-        if (copied.outcome.rv != CKR_KEY_UNEXTRACTABLE && object->alive()) {
-          group_.log(halog::UnsyncedObject{describe(object->identity()),
-                                           member.serial,
-                                           {copied.outcome.rv, cryptoki::returnCodeName(copied.outcome.rv)}});
-        }
-        break;
-      case Copied::Result::SourceLost:
-        break;
-    }
-  }
-  return copies;
-}
-
-Copied Recovery::copyFromAny(const ObjectPtr& object, GroupMember& member, std::uint32_t epoch, unsigned preferred) {
-  Copied copied;
-  for (MemberMask tried = 0;;) {
-    GroupMember& source = group_.member(preferred);
-    const std::uint32_t sourceEpoch = source.epoch.load(std::memory_order_acquire);
-    copied = cloner_.copy(source, sourceEpoch, object->at(preferred, sourceEpoch),
-                          {member, epoch, !object->isSessionObject(), CK_INVALID_HANDLE});
-    if (copied.result != Copied::Result::SourceLost) return copied;
-    group_.lose(source, sourceEpoch, Loss::Dropped, copied.outcome.rv);
-    tried |= bit(preferred);
-    const MemberMask left = certainHolders(*object, group_.callable() & ~bit(member.index) & ~tried);
-    if (left == 0) return copied;
-    preferred = static_cast<unsigned>(std::countr_zero(left));
-  }
 }
 
 }  // namespace p11ha::ha

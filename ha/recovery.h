@@ -1,9 +1,13 @@
-// One attempt to bring a member back: connect, same token?, login, resync.
+// One attempt to bring a member back: the same token, and may it be used? Then connect, login, stock, resync.
 #pragma once
 
+#include <functional>
+
 #include "ha/catalog.h"
-#include "ha/cloning.h"
+#include "ha/domain_keys.h"
+#include "ha/key_records.h"
 #include "ha/member_state.h"
+#include "ha/resync.h"
 
 namespace p11ha::ha {
 
@@ -11,29 +15,33 @@ namespace p11ha::ha {
 /// the application waits for it.
 class Recovery {
  public:
-  Recovery(Group& group, Catalog& catalog, Cloner& cloner) : group_(group), catalog_(catalog), cloner_(cloner) {}
+  Recovery(Group& group, Catalog& catalog, DomainKeys& domainKeys, Resync& resync, KeyRecords& records)
+      : group_(group), catalog_(catalog), domainKeys_(domainKeys), resync_(resync), records_(records) {}
 
-  /// The attempt, for a member that is down under that epoch: event::AttemptSucceeded or event::AttemptFailed.
-  MemberEvent attempt(GroupMember& member, std::uint32_t epoch);
+  /// The attempt, for a member that is down under that epoch: event::AttemptSucceeded, event::AttemptFailed or
+  /// event::Refused.
+  MemberEvent attempt(GroupMember& member, std::uint32_t epoch) P11HA_EXCLUDES(member.attempting);
 
-  /// After the member serves again: what was made, and who logged in or out, between the attempt's last look and now.
+  /// After the member serves again: what was made, and who logged in or out, between the attempt's last look and now;
+  /// and what it alone held is given to the others.
   void settle(GroupMember& member, std::uint32_t epoch);
 
  private:
-  struct Copies {
-    cryptoki::Outcome outcome;
-    std::uint64_t tokenObjects = 0;
-  };
-  /// Copies to the member what it lacks; ends early when the member is lost.
-  Copies copyMissing(GroupMember& member, std::uint32_t epoch);
-  Copied copyFromAny(const ObjectPtr& object, GroupMember& member, std::uint32_t epoch, unsigned preferred);
+  void settleAlone(GroupMember& member, std::uint32_t epoch) P11HA_EXCLUDES(member.attempting);
+  void untilWhole(GroupMember& member, std::uint32_t epoch, const std::function<Resync::Result()>& run);
+  void share(GroupMember& member) P11HA_EXCLUDES(member.attempting);
   cryptoki::Outcome connect(GroupMember& member, std::uint32_t epoch);
   cryptoki::Outcome follow(GroupMember& member, std::uint32_t epoch);
+  void rememberHeld(GroupMember& member) P11HA_REQUIRES(member.attempting);
+  bool isInitialisedAnew(GroupMember& member, std::uint32_t epoch, std::uint64_t login)
+      P11HA_REQUIRES(member.attempting);
   MemberMask certainHolders(const Object& object, MemberMask among);
 
   Group& group_;
   Catalog& catalog_;
-  Cloner& cloner_;
+  DomainKeys& domainKeys_;
+  Resync& resync_;
+  KeyRecords& records_;
 };
 
 }  // namespace p11ha::ha

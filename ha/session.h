@@ -54,6 +54,8 @@ class Session {
   std::atomic<SessionOwner*> owner{nullptr};
   std::atomic<CK_FLAGS> flags{0};
   RunningCall running;
+  /// Calls made on each member. Whoever holds the session counts; read by anyone.
+  std::array<std::atomic<std::uint64_t>, kMaxMembers> calls{};
 
   CK_SLOT_ID slot P11HA_GUARDED_BY(mutex) = 0;
   CK_VOID_PTR application P11HA_GUARDED_BY(mutex) = nullptr;  // pApplication and Notify stay in this process

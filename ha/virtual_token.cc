@@ -1,6 +1,7 @@
 #include "ha/virtual_token.h"
 
 #include "cryptoki/text.h"
+#include "ha/admission.h"
 
 namespace p11ha::ha {
 
@@ -13,62 +14,59 @@ using cryptoki::Op;
 using cryptoki::Outcome;
 using cryptoki::Replay;
 
-VirtualToken::VirtualToken(CK_SLOT_ID slot, Face face, GroupPolicy policy, std::vector<MemberSpec> members,
+VirtualToken::VirtualToken(CK_SLOT_ID slot, Face face, const GroupPolicy& policy, std::vector<MemberSpec> members,
                            const Ports& ports)
     : slot_(slot),
       face_(face),
       sessions_(ports.sessions),
-      group_(std::move(policy), ports.clock, ports.log),
+      group_(policy, ports.clock, ports.log),
       catalog_(group_),
-      cloner_(group_),
+      domainKeys_(group_),
+      cloner_(group_, domainKeys_),
       failover_(group_, catalog_),
       operations_(group_, failover_),
       states_(group_, failover_),
-      keys_(group_, catalog_, cloner_, failover_),
-      generation_(group_, cloner_, failover_, keys_),
-      searches_(group_, catalog_, failover_),
-      recovery_(group_, catalog_, cloner_),
-      management_(group_, recovery_, sessions_, *this, ports.scheduler, ports.workers),
-      login_(group_, [this] { management_.loginStarted(); }) {
+      records_(group_, catalog_),
+      truth_(group_, domainKeys_, records_, failover_),
+      missed_(group_, catalog_, failover_),
+      keys_(group_, catalog_, cloner_, failover_, truth_, records_, missed_),
+      generation_(group_, cloner_, failover_, keys_, truth_, records_),
+      searches_(group_, catalog_, records_, failover_),
+      resync_(group_, catalog_, cloner_, records_),
+      recovery_(group_, catalog_, domainKeys_, resync_, records_),
+      retirement_(group_, failover_, sessions_, *this),
+      management_(group_, recovery_, retirement_, sessions_, *this, ports.scheduler, ports.workers, ports.beforeAttempt,
+                  ports.decide),
+      login_(group_, [this](MemberMask lost) { management_.loginStarted(lost); }) {
   group_.onPresence = ports.presence;
+  group_.onChange = ports.changed;
   for (MemberSpec& member : members) {
-    const auto index = static_cast<unsigned>(group_.members.size());
-    group_.members.push_back(std::make_unique<GroupMember>(index, std::move(member.token), member.standby));
+    const GroupMember* const enrolled = group_.members.add(std::move(member.token), member.standby);
+    if (enrolled != nullptr) management_.enlist(enrolled->index);
   }
 }
 
 void VirtualToken::start() {
-  std::vector<CK_RV> attached;
-  CK_TOKEN_INFO first{};
-  bool any = false;
-  for (const auto& member : group_.members) {
-    CK_RV rv = member->token->attach();
+  std::vector<std::optional<MemberEvent>> found;
+  std::optional<CK_TOKEN_INFO> first;
+  for (GroupMember& member : group_.each(group_.members.present())) {
     CK_TOKEN_INFO info{};
-    if (rv == CKR_OK) rv = member->token->execute(makeCall<Fn::GetTokenInfo>(CK_SLOT_ID{0}, &info)).rv;
-    if (rv == CKR_OK) rv = group_.mechanisms.intersect(*member->token).rv;
-    if (rv == CKR_OK && !any) {
-      first = info;
-      any = true;
-    }
-    attached.push_back(rv);
+    found.push_back(admitAtStart(group_, member, info));
+    const bool mayBeOne = !found.back() || std::holds_alternative<event::NotActivated>(*found.back());
+    if (mayBeOne && !first) first = info;
   }
-  {
+  if (first) {
     base::Lock lock(infoMutex_);
-    lastInfo_ = first;
+    lastInfo_ = *first;
   }
-  management_.start(attached, (first.flags & CKF_PROTECTED_AUTHENTICATION_PATH) != 0);
+  management_.start(found);
 }
 
 void VirtualToken::stop() {
   sessions_.closeAll(*this);
   login_.logout();
-  for (const auto& member : group_.members) {
-    if (member->isSuspect() || (group_.view().synced & bit(member->index)) == 0) continue;
-    ControlSession::Use control(member->control);
-    for (const MemberSession& pooled : member->sessions.takeAll()) {
-      member->token->execute(makeCall<Fn::CloseSession>(pooled.handle));
-    }
-    control.close(*member->token);
+  for (GroupMember& member : group_.each(group_.view().synced)) {
+    if (!member.isSuspect()) member.closeSessions();
   }
   management_.stop();
 }
@@ -82,7 +80,11 @@ CK_RV VirtualToken::own(Session& session, Call& call) {
         return CKR_SESSION_READ_ONLY_EXISTS;
       }
       const CK_RV rv = login_.login(call);
-      if (rv == CKR_OK) catalog_.refresh(group_.view().synced);
+      if (rv == CKR_OK) {
+        catalog_.refresh(group_.view().synced);
+        domainKeys_.refresh(group_.view().synced);
+        resync_.applyNotes();
+      }
       return rv;
     }
     case Fn::Logout:
@@ -108,9 +110,15 @@ CK_RV VirtualToken::own(Session& session, Call& call) {
   }
 }
 
+CK_RV VirtualToken::wrap(Session& session, const Call& call) {
+  const auto key = call.get<CK_OBJECT_HANDLE>(cryptoki::function(call.fn).find(cryptoki::RoleKind::KeyId)->word);
+  if (const CK_RV rv = truth_.mayWrap(session, key); rv != CKR_OK) return rv;
+  return truth_.answerToWrap(session, key, operations_.wrap(session, call));
+}
+
 CK_RV VirtualToken::seedRandom(Session& session, const Call& call) {
   // Every member mixes it in; the first that answers speaks for the group.
-  CK_RV answer = CKR_DEVICE_ERROR;
+  CK_RV answer = group_.noAnswer();
   bool answered = false;
   for (GroupMember& member : group_.each(group_.callable())) {
     const Outcome outcome = failover_.callOn(member, member.epoch.load(std::memory_order_acquire), session, call);
@@ -148,7 +156,7 @@ CK_RV VirtualToken::openSession(const Call& call) {
   if (answer == nullptr) return CKR_ARGUMENTS_BAD;
   if ((flags & CKF_SERIAL_SESSION) == 0) return CKR_SESSION_PARALLEL_NOT_SUPPORTED;
   if ((flags & CKF_RW_SESSION) == 0 && group_.login.user() == CKU_SO) return CKR_SESSION_READ_WRITE_SO_EXISTS;
-  if (group_.view().none() && group_.policy.recoveryMode == RecoveryMode::Basic) return CKR_DEVICE_REMOVED;
+  if (group_.noAnswer() == CKR_DEVICE_REMOVED) return CKR_DEVICE_REMOVED;
   const Session* session = sessions_.open(*this, flags, [&](Session& fresh) P11HA_NO_THREAD_SAFETY_ANALYSIS {
     fresh.slot = slot_;
     fresh.application = call.get<CK_VOID_PTR>(2);
@@ -178,13 +186,43 @@ void VirtualToken::closing(Session& session) P11HA_NO_THREAD_SAFETY_ANALYSIS {
     }
   };
   failover_.closeAside(session);
-  for (const auto& member : group_.members) {
-    MemberSession& held = session.members[member->index];
+  for (GroupMember& member : group_.each(group_.members.everyone())) {
+    MemberSession& held = session.members[member.index];
     if (held.handle == CK_INVALID_HANDLE) continue;
     // A member may have kept an object that it was told to destroy.
-    end(*member, held, !session.anyOn(member->index) && !held.hasObjects);
+    end(member, held, !session.anyOn(member.index) && !held.hasObjects);
     held = {};
   }
+  base::Lock lock(countsMutex_);
+  for (GroupMember& member : group_.each(group_.members.everyone()))
+    closedCalls_[member.index] += session.calls[member.index].exchange(0, std::memory_order_relaxed);
+}
+
+GroupStatus VirtualToken::status() const {
+  GroupStatus status{group_.policy().label, group_.policy().serial, management_.allLostSince(), {}};
+  const MemberMask serving = group_.view().serving;
+  std::array<std::uint64_t, kMaxMembers> calls{};
+  {
+    base::Lock lock(countsMutex_);
+    calls = closedCalls_;
+    sessions_.visit([&](const Session& session) {
+      if (session.owner.load(std::memory_order_acquire) != this) return;
+      for (unsigned i = 0; i < calls.size(); ++i) calls[i] += session.calls[i].load(std::memory_order_relaxed);
+    });
+  }
+  for (const GroupMember& member : group_.members.each(group_.members.present())) {
+    MemberState state = management_.state(member.index);
+    if (state.phase == Phase::Removed) continue;
+    MemberStatus& row = status.members.emplace_back();
+    row.serial = member.serial;
+    row.standby = member.standby;
+    row.serves = (serving & bit(member.index)) != 0;
+    row.state = std::move(state);
+    row.outstanding = member.outstanding.load(std::memory_order_relaxed);
+    row.calls = calls[member.index];
+    row.failovers = member.failovers.load(std::memory_order_relaxed);
+  }
+  return status;
 }
 
 CK_RV VirtualToken::slotInfo(CK_SLOT_INFO* info) const {
@@ -199,13 +237,14 @@ CK_RV VirtualToken::slotInfo(CK_SLOT_INFO* info) const {
 
 CK_RV VirtualToken::tokenInfo(CK_TOKEN_INFO* info) {
   if (info == nullptr) return CKR_ARGUMENTS_BAD;
+  if (group_.ended()) return CKR_DEVICE_REMOVED;
   bool asked = false;
   while (!asked) {
     const MemberMask callable = group_.callable();
     if (callable == 0) break;
     GroupMember& member = group_.member(static_cast<unsigned>(std::countr_zero(callable)));
     const std::uint32_t epoch = member.epoch.load(std::memory_order_acquire);
-    const Outcome outcome = member.token->execute(makeCall<Fn::GetTokenInfo>(CK_SLOT_ID{0}, info));
+    const Outcome outcome = cryptoki::readTokenInfo(*member.token, *info);
     if (isLoss(outcome)) {
       group_.lose(member, epoch, Loss::Dropped, outcome.rv);
       continue;
@@ -223,8 +262,8 @@ CK_RV VirtualToken::tokenInfo(CK_TOKEN_INFO* info) {
     }
   }
   if (face_ == Face::Group) {
-    cryptoki::pad(info->label, group_.policy.label);
-    cryptoki::pad(info->serialNumber, group_.policy.serial);
+    cryptoki::pad(info->label, group_.policy().label);
+    cryptoki::pad(info->serialNumber, group_.policy().serial);
     cryptoki::pad(info->manufacturerID, "p11ha");
     cryptoki::pad(info->model, "LunaVirtual");
   }

@@ -5,10 +5,12 @@
 #include <span>
 
 #include "ha/key_generation.h"
+#include "ha/key_truth.h"
 #include "ha/login.h"
 #include "ha/management.h"
 #include "ha/operation_state.h"
 #include "ha/searches.h"
+#include "ha/status.h"
 
 namespace p11ha::ha {
 
@@ -33,12 +35,19 @@ struct Ports {
   SessionTable& sessions;
   /// Told on the management thread, and from start(): some member serves (true), or none is left to (false).
   std::function<void(bool)> presence{};
+  /// Told on the management thread, and from start(): status() may say something else. Called now and then for nothing.
+  std::function<void()> changed{};
+  /// What becomes of a member; the management thread asks it.
+  Decide decide = &step;
+  /// Run on a worker before each attempt to recover a member: the configuration may say something else by now.
+  std::function<void()> beforeAttempt{};
 };
 
 /// Owned by the runtime from C_Initialize to C_Finalize. Any thread, except for construction, start() and stop().
 class VirtualToken final : public SessionOwner {
  public:
-  VirtualToken(CK_SLOT_ID slot, Face face, GroupPolicy policy, std::vector<MemberSpec> members, const Ports& ports);
+  VirtualToken(CK_SLOT_ID slot, Face face, const GroupPolicy& policy, std::vector<MemberSpec> members,
+               const Ports& ports);
 
   /// Attaches the members, narrows the mechanisms to what all of them offer, and lets Management begin. Blocks as the
   /// members do.
@@ -49,6 +58,7 @@ class VirtualToken final : public SessionOwner {
   void stopManaging() { management_.stop(); }
 
   CK_SLOT_ID slot() const { return slot_; }
+  Face face() const { return face_; }
 
   /// A call of route Session; the caller holds the session. The handles in it may be a member's afterwards.
   CK_RV call(Session& session, cryptoki::Call& call) P11HA_REQUIRES(session.mutex) {
@@ -64,10 +74,18 @@ class VirtualToken final : public SessionOwner {
   void closing(Session& session) override;
 
   MemberState memberState(unsigned member) const { return management_.state(member); }
+  /// What can be said of the group now. Makes no call on a member; takes as long as there are sessions.
+  GroupStatus status() const P11HA_EXCLUDES(countsMutex_);
   void recoverNow(unsigned member) { management_.recoverNow(member); }
+
+  /// The configuration says something else: taken over soon, on the management thread, in one swap.
+  void reconfigure(GroupUpdate update) { management_.reconfigure(std::move(update)); }
+  /// C_Finalize: no call waits for a member any more (RecoverWait).
+  void endWaiting() { group_.endWaiting(); }
 
  private:
   CK_RV own(Session& session, cryptoki::Call& call) P11HA_REQUIRES(session.mutex);
+  CK_RV wrap(Session& session, const cryptoki::Call& call) P11HA_REQUIRES(session.mutex);
   CK_RV openSession(const cryptoki::Call& call);
   CK_RV sessionInfo(Session& session, CK_SESSION_INFO* info) const P11HA_REQUIRES(session.mutex);
   CK_RV slotInfo(CK_SLOT_INFO* info) const;
@@ -81,16 +99,26 @@ class VirtualToken final : public SessionOwner {
   SessionTable& sessions_;
   Group group_;
   Catalog catalog_;
+  DomainKeys domainKeys_;
   Cloner cloner_;
   Failover failover_;
   Operations operations_;
   OperationStates states_;
+  KeyRecords records_;
+  KeyTruth truth_;
+  MissedChanges missed_;
   KeyManagement keys_;
   KeyGeneration generation_;
   Searches searches_;
+  Resync resync_;
   Recovery recovery_;
+  Retirement retirement_;
   Management management_;
   Login login_;
+  // A session's counts move to the member's while nobody adds them up.
+  mutable base::Mutex countsMutex_;
+  // By member, the calls of sessions that are closed by now (Session::calls).
+  std::array<std::uint64_t, kMaxMembers> closedCalls_ P11HA_GUARDED_BY(countsMutex_){};
   base::Mutex infoMutex_;
   CK_TOKEN_INFO lastInfo_ P11HA_GUARDED_BY(infoMutex_){};  // for when no member is left to ask
 };
@@ -116,16 +144,15 @@ class VirtualToken final : public SessionOwner {
       return row.effect.kind == EffectKind::Part ? searches_.next(session, call) : searches_.end(session);
   }
   switch (row.replay) {
-    case Replay::Create: {
-      const bool random = fn == Fn::GenerateKey || fn == Fn::GenerateKeyPair;
-      return random ? generation_.generate(session, call) : keys_.create(session, call);
-    }
+    case Replay::Create:
+      return cryptoki::isKeyGeneration(fn) ? generation_.generate(session, call) : keys_.create(session, call);
     case Replay::Idempotent:
       return fn == Fn::DestroyObject ? keys_.destroy(session, call) : keys_.change(session, call);
     case Replay::Own:
       return fn == Fn::GetSessionInfo ? sessionInfo(session, call.get<CK_SESSION_INFO*>(1)) : own(session, call);
     default:
-      return row.mechanismWord == 0 ? operations_.once(session, call, row) : operations_.wrap(session, call);
+      if (fn == Fn::GetAttributeValue) return truth_.read(session, call);
+      return row.mechanismWord == 0 ? operations_.once(session, call, row) : wrap(session, call);
   }
 }
 

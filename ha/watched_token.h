@@ -22,6 +22,8 @@ class WatchedToken final : public cryptoki::Member {
 
   const std::string& serial() const override { return token_->serial(); }
   CK_RV attach() override { return token_->attach(); }
+  std::string problem() const override { return token_->problem(); }
+  cryptoki::Standing standing() const override { return token_->standing(); }
   cryptoki::Outcome execute(const cryptoki::Call& call) override P11HA_EXCLUDES(mutex_);
 
   /// The member itself.

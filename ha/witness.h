@@ -9,12 +9,15 @@
 
 namespace p11ha::ha {
 
-/// A key that makes the same answer of the salt is the same key ("Identity" in CLONING.md). Kept in this process's
-/// wiped memory only; says nothing about the key to whoever does not have it, unless it is a key that can be guessed.
+/// A key that makes the same answer of the salt is the same key ("Identity" in CLONING.md). Kept in wiped memory,
+/// and in private notes on the members (notes/note.h); says nothing about the key to whoever does not have it, unless
+/// it is a key that can be guessed.
 struct Witness {
-  std::size_t way = 0;  // of key_proof.cc
+  std::size_t way = 0;  // of key_proof.cc, whose order stays as it is
   std::array<CK_BYTE, 32> salt{};
   base::SecureBytes answer;
+
+  friend bool operator==(const Witness&, const Witness&) = default;
 };
 
 }  // namespace p11ha::ha

@@ -68,10 +68,11 @@ CK_RV route(cryptoki::Call& call) {
   }
 }
 
-template <cryptoki::Fn F>
-CK_RV answer(cryptoki::Call& call) {
+// What is asked, with no exception out of it but the unwinding of a cancelled thread.
+template <class Asked>
+CK_RV guarded(const Asked& asked) {
   try {
-    return route<F>(call);
+    return asked();
   } catch (const std::bad_alloc&) {
     return CKR_HOST_MEMORY;
   } catch (const abi::__forced_unwind&) {
@@ -79,6 +80,11 @@ CK_RV answer(cryptoki::Call& call) {
   } catch (...) {
     return CKR_GENERAL_ERROR;
   }
+}
+
+template <cryptoki::Fn F>
+CK_RV answer(cryptoki::Call& call) {
+  return guarded([&call] { return route<F>(call); });
 }
 
 }  // namespace detail

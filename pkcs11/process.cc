@@ -47,7 +47,7 @@ struct Process : Door {
   std::vector<Runtime*> abandoned;
   std::atomic<bool> stuck{false};  // in a runtime that was left
 
-  bool hasConnected = false;  // changed by whoever has the turn
+  std::atomic<bool> hasConnected{false};
 
   std::atomic<bool> exiting{false};      // the modules' own clean-up may have run: they are not called any more
   std::atomic<bool> endedByExit{false};  // what the application's C_Finalize would have ended
@@ -144,6 +144,17 @@ void atExit() {
 
 constinit std::atomic<ForkPage*> detail::forkPage{&noPage};
 
+namespace {
+
+// Handlers run in the reverse order of their registration, and modules register theirs when they are loaded. So do the
+// libraries that connections use, when the first of these is made.
+void comeBeforeModules(Process& process, const Runtime& runtime) {
+  const bool connects = runtime.connects() && !process.hasConnected.exchange(true);
+  if (process.modules.takeLoaded() || connects) std::atexit(&atExit);
+}
+
+}  // namespace
+
 CK_RV initialize(const cryptoki::InitializeArgs* arguments) {
   if (const CK_RV rv = checkInitializeArguments(arguments); rv != CKR_OK) return rv;
   Process& process = ownProcess();
@@ -151,12 +162,11 @@ CK_RV initialize(const cryptoki::InitializeArgs* arguments) {
   if (process.exiting.load()) return CKR_GENERAL_ERROR;
   if (process.gate.load()->behind() != nullptr) return CKR_CRYPTOKI_ALREADY_INITIALIZED;
   std::unique_ptr<Runtime> runtime;
-  const CK_RV rv = Runtime::create(process.modules, runtime);
-  // Handlers run in the reverse order of their registration, and modules register theirs when they are loaded.
-  // So do the libraries that connections use, when the first of these is made.
-  const bool connects = rv == CKR_OK && runtime->connects() && !std::exchange(process.hasConnected, true);
-  if (process.modules.takeLoaded() || connects) std::atexit(&atExit);
-  if (rv == CKR_OK) process.gate.load()->open(*runtime.release());
+  const CK_RV rv = Runtime::create(process.modules, runtime,
+                                   [&process](const Runtime& extended) { comeBeforeModules(process, extended); });
+  if (rv != CKR_OK) return rv;
+  comeBeforeModules(process, *runtime);
+  process.gate.load()->open(*runtime.release());
   return rv;
 }
 

@@ -1,59 +1,83 @@
 #include "pkcs11/runtime.h"
 
-#include <cstdio>
+#include <unistd.h>
 
-#include "config/load.h"
+#include <cerrno>
+#include <system_error>
+
 #include "config/locate.h"
+#include "pkcs11/complain.h"
 
 namespace p11ha::pkcs11 {
 namespace {
 
 constexpr std::chrono::seconds kLookInterval{1};
 
-void complain(const std::string& line) { std::fprintf(stderr, "p11ha: %s\n", line.c_str()); }
-
-halog::LogSettings logSettings(const config::HaConfiguration& ha) {
-  return {ha.logPath, ha.logStatus == config::LogStatus::Enabled, ha.logLength};
-}
-
 }  // namespace
 
-CK_RV Runtime::create(cryptoki::Modules& modules, std::unique_ptr<Runtime>& made) {
-  const auto loaded = config::load(config::locate(config::Environment::ofProcess()));
+CK_RV Runtime::create(cryptoki::Modules& modules, std::unique_ptr<Runtime>& made,
+                      std::function<void(const Runtime&)> extended) {
+  const std::string path = config::locate(config::Environment::ofProcess());
+  const auto loaded = config::load(path);
   if (!loaded) {
     complain(loaded.error().format());
     return CKR_GENERAL_ERROR;
   }
   const config::Settings settings = config::read(loaded->document);
   for (const config::Diagnostic& diagnostic : settings.diagnostics) complain(diagnostic.format());
-  made.reset(new Runtime(settings, modules));
+  made.reset(new Runtime(path, loaded->stamp, settings, modules, std::move(extended)));
   return CKR_OK;
 }
 
-Runtime::Runtime(const config::Settings& settings, cryptoki::Modules& modules)
+Runtime::Runtime(const std::string& path, const base::FileStamp& stamp, const config::Settings& settings,
+                 cryptoki::Modules& modules, std::function<void(const Runtime&)> extended)
     : finalizeWait_(settings.tuning.finalizeWait),
       log_(clock_, logSettings(settings.ha)),
       silent_(clock_),
-      composition_(compose::compose(settings, modules)) {
+      composition_(compose::compose(settings, modules)),
+      configuration_(path, stamp, settings, log_, composition_, workers_,
+                     [this, told = std::move(extended)] { told(*this); }) {
   for (const std::string& line : composition_.complaints) complain(line);
+  watchStatus(settings.tuning.statusPath);
   // Members come first, groups after.
   for (const auto& member : composition_.memberSlots) {
-    ha::GroupPolicy policy = compose::basePolicy(settings);
+    ha::GroupPolicy policy = compose::basePolicy(settings, composition_.jitterSeed);
     policy.label = policy.serial = member->serial();
     policy.synchronize = false;
-    add(ha::Face::Member, std::move(policy), {{member, false}}, silent_);
+    configuration_.manages(policy, add(ha::Face::Member, policy, {{member, false}}, silent_));
   }
-  for (compose::GroupPlan& group : composition_.groups) add(ha::Face::Group, group.policy, group.members, log_);
+  for (std::size_t i = 0; i < composition_.groups.size(); ++i) {
+    const compose::GroupPlan& plan = composition_.groups[i];
+    configuration_.manages(settings.groups[i], add(ha::Face::Group, plan.policy, plan.members, log_));
+  }
   for (const Managed& managed : tokens_) managed.token->start();
-  if (composition_.remote != nullptr) {
-    for (const std::string& line : composition_.remote->problems()) complain(line);
-  }
+  for (const std::string& line : composition_.fleet->problems()) complain(line);
+  if (status_ != nullptr) status_->file.start();
   events_.forget();
+  configuration_.begin();
+}
+
+void Runtime::watchStatus(const std::string& configured) {
+  const std::string directory = StatusFile::directoryFor(configured);
+  if (directory.empty() || composition_.groups.empty()) return;
+  if (access(directory.c_str(), W_OK | X_OK) != 0) {
+    complain("StatusPath: nothing can be written in " + directory + ": " + std::generic_category().message(errno));
+  }
+  status_ = std::make_unique<Status>(directory, clock_, [this] { return groupStatus(); });
+}
+
+std::vector<ha::GroupStatus> Runtime::groupStatus() const {
+  std::vector<ha::GroupStatus> all;
+  for (const Managed& managed : tokens_) {
+    if (managed.token->face() == ha::Face::Group) all.push_back(managed.token->status());
+  }
+  return all;
 }
 
 Runtime::~Runtime() = default;
 
-void Runtime::add(ha::Face face, ha::GroupPolicy policy, std::vector<ha::MemberSpec> members, halog::Sink& log) {
+ha::VirtualToken& Runtime::add(ha::Face face, const ha::GroupPolicy& policy, std::vector<ha::MemberSpec> members,
+                               halog::Sink& log) {
   Managed managed;
   managed.scheduler = std::make_unique<base::ThreadScheduler>();
   const CK_SLOT_ID slot = tokens_.size();
@@ -61,9 +85,13 @@ void Runtime::add(ha::Face face, ha::GroupPolicy policy, std::vector<ha::MemberS
   if (face == ha::Face::Member) {
     managed.looking = std::make_unique<std::atomic<bool>>(false);
     ports.presence = [this, slot](bool) { events_.happened(slot); };
+  } else if (status_ != nullptr) {
+    ports.changed = [this] { status_->file.changed(); };
   }
-  managed.token = std::make_unique<ha::VirtualToken>(slot, face, std::move(policy), std::move(members), ports);
+  ports.beforeAttempt = [this] { configuration_.refresh(); };
+  managed.token = std::make_unique<ha::VirtualToken>(slot, face, policy, std::move(members), ports);
   tokens_.push_back(std::move(managed));
+  return *tokens_.back().token;
 }
 
 // Members may hang even when they are taken leave of.
@@ -73,10 +101,13 @@ bool Runtime::leave(base::Monotonic until, const base::Task& part) {
 }
 
 bool Runtime::shutDown(base::Gate<Runtime>& gate) {
+  configuration_.end();
   events_.end();
+  const bool written = endStatus();
+  for (const Managed& managed : tokens_) managed.token->endWaiting();
   bool clean = gate.waitEmpty(clock_.now() + finalizeWait_);
-  if (!clean && composition_.remote != nullptr) {
-    composition_.remote->close();
+  if (!clean && composition_.fleet->connects()) {
+    composition_.fleet->close();
     clean = gate.waitEmpty(clock_.now() + finalizeWait_);
   }
   const base::Monotonic until = clock_.now() + finalizeWait_;
@@ -89,18 +120,27 @@ bool Runtime::shutDown(base::Gate<Runtime>& gate) {
     });
   }
   // Whoever is still in a call on one of these, or connects, comes back.
-  if (composition_.remote != nullptr) composition_.remote->close();
+  composition_.fleet->close();
   for (std::size_t i = stopped_.load(); i < tokens_.size(); ++i) tokens_[i].token->stopManaging();
   for (const Managed& managed : tokens_) managed.scheduler->stop();
-  // Attempts to recover a member, begun before its management ended.
+  // Attempts to recover a member, begun before its management ended, and whoever reads the configuration.
   clean = clean && workers_.drain(until);
   clean = clean && leave(until, [this] {
-            for (const auto& module : composition_.modules) module->finalize();
+            for (const auto& module : composition_.fleet->modules()) module->finalize();
           });
   if (!clean) {
-    for (const auto& module : composition_.modules) module->abandon();
+    for (const auto& module : composition_.fleet->modules()) module->abandon();
   }
-  return clean;
+  return clean && written;
+}
+
+// False: the file system holds a worker of ours.
+bool Runtime::endStatus() {
+  if (status_ == nullptr) return true;
+  status_->scheduler.stop();
+  const bool drained = status_->workers.drain(clock_.now() + finalizeWait_);
+  status_->file.remove();
+  return drained;
 }
 
 ha::VirtualToken* Runtime::token(CK_SLOT_ID slot) const {

@@ -2,10 +2,12 @@
 # A throw-away cluster of members to try p11ha on: SoftHSM tokens behind a module that can be told to fail, or behind
 # appliances of their own.
 set -euo pipefail
+# Nothing ever comes from it: to wait for a moment costs no process, thousands of which confuse the shell.
+exec {never}<> <(:)
 
 usage() {
   cat <<'TEXT'
-usage: cluster.sh up DIR [--local M] [--remote N] [--label L] [--pin P] [--so-pin P]
+usage: cluster.sh up DIR [--local M] [--remote N] [--no-domain] [--label L] [--pin P] [--so-pin P]
        cluster.sh fail|heal DIR K
        cluster.sh kill|start|restart|pause|resume DIR K
        cluster.sh deactivate|activate|revoke|restore DIR K
@@ -13,9 +15,9 @@ usage: cluster.sh up DIR [--local M] [--remote N] [--label L] [--pin P] [--so-pi
        cluster.sh down DIR
 
 up       makes M local members in DIR (3, or none with --remote) and N remote ones (none), in this order, each a fresh,
-         empty SoftHSM token, a group L ("demo") over them, and DIR/env, which is to be sourced by whoever wants to use
-         it. A remote member is a p11ha-memberd of its own on this host; certificates are made for the cluster. PIN
-         12345678, SO PIN 87654321.
+         empty SoftHSM token, a group L ("demo") over them, which has a cloning domain unless --no-domain says
+         otherwise, and DIR/env, which is to be sourced by whoever wants to use it. A remote member is a p11ha-memberd of
+         its own on this host; certificates are made for the cluster. PIN 12345678, SO PIN 87654321.
 fail     member K, a local one, answers CKR_DEVICE_ERROR to everything, in each process that uses the cluster and in
          those that start later; in force when the command ends
 heal     member K works again
@@ -108,7 +110,7 @@ daemon_pid() {
   local pid file=$dir/remote/$1/pid
   [[ -s $file ]] || return 1
   pid=$(<"$file")
-  tr '\0' ' ' <"/proc/$pid/cmdline" 2>/dev/null | grep -qF -- "$dir/remote/$1/memberd.conf" || return 1
+  tr '\0' ' ' 2>/dev/null <"/proc/$pid/cmdline" | grep -qF -- "$dir/remote/$1/memberd.conf" || return 1
   printf %s "$pid"
 }
 
@@ -125,7 +127,7 @@ start_daemon() {
   for ((tries = 0; tries < 1500; tries++)); do
     ! grep -q '^port ' "$home/said" || return 0
     kill -0 "$pid" 2>/dev/null || break
-    read -r -t 0.02 <> <(:) || true
+    read -r -t 0.02 -u "$never" || true
   done
   failed "the daemon of member $1 does not start: $(tr '\n' ' ' <"$home/said")"
 }
@@ -135,7 +137,7 @@ await_end() {
   local until=$((SECONDS + $2))
   while kill -0 "$1" 2>/dev/null && [[ $(ps -o stat= -p "$1" 2>/dev/null) != Z* ]]; do
     ((SECONDS <= until)) || return 1
-    read -r -t 0.02 <> <(:) || true
+    read -r -t 0.02 -u "$never" || true
   done
 }
 
@@ -240,7 +242,7 @@ HAConfiguration = {
 }
 p11ha = {
 $(! grep -q ' local ' "$dir/cluster.new" || printf '   Module00Path = %s;\n' "$build_dir/lib/p11ha-failing.so")
-   CloningPolicy = user;
+   CloningPolicy = domain;
 }
 TEXT
   grep -q ' remote ' "$dir/cluster.new" || return 0
@@ -280,6 +282,14 @@ write_env() {
   } >"$dir/env"
 }
 
+# join_domain PIN SO_PIN: the cloning domain of the members.
+join_domain() {
+  P11HA_CONF=$dir/Chrystoki.conf SOFTHSM2_CONF=$dir/softhsm2.conf P11HA_FAILING_MODULE=$softhsm \
+    P11HA_FAILING_CONTROL=$dir/failing P11HA_PIN=$1 P11HA_SO_PIN=$2 "$build_dir/bin/p11ha-domain" --quiet join \
+    >"$dir/failing/said" 2>&1 || failed "p11ha-domain: $(tr '\n' ' ' <"$dir/failing/said")"
+  rm -f "$dir/failing/said"
+}
+
 check_label() {
   local length
   length=$(printf %s "$1" | wc -c)
@@ -297,12 +307,17 @@ check_pin() {
 }
 
 up() {
-  local count='' remote=0 k label=demo pin=12345678 so_pin=87654321
+  local count='' remote=0 k domain=1 label=demo pin=12345678 so_pin=87654321
   [[ $# -ge 1 && $1 != -* ]] || misused "up: which DIR?"
   local wanted=$1
   shift
   while (($#)); do
     case $1 in
+      --no-domain)
+        domain=''
+        shift
+        continue
+        ;;
       --local | --remote | --label | --pin | --so-pin) (($# >= 2)) || misused "$1: its value is missing" ;;
       *) misused "up: \"$1\" is no option" ;;
     esac
@@ -329,6 +344,7 @@ up() {
   need softhsm2-util softhsm2
   need pkcs11-tool opensc
   [[ -e $softhsm ]] || failed "$softhsm is missing: apt-get install softhsm2"
+  [[ -z $domain || -x $build_dir/bin/p11ha-domain ]] || failed "$build_dir/bin/p11ha-domain is missing: build p11ha first"
   [[ -e $build_dir/lib/p11ha-failing.so ]] || failed "$build_dir/lib/p11ha-failing.so is missing: build p11ha first"
 
   mkdir -p -- "$wanted"
@@ -350,6 +366,7 @@ up() {
   fi
   write_configuration "$label"
   (umask 077 && write_env "$label" "$pin" "$so_pin")
+  [[ -z $domain ]] || join_domain "$pin" "$so_pin"
   mv "$dir/cluster.new" "$dir/cluster"
   trap - EXIT
 }

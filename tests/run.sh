@@ -64,7 +64,8 @@ fi
 cd "$source_dir"
 cmake --preset "$preset"
 cmake --build --preset "$preset"
-tests=(ctest --test-dir "build/$preset" --parallel 2 --output-on-failure --no-tests=error)
+# One more than there are processors: most tests wait for something.
+tests=(ctest --test-dir "build/$preset" --parallel $(($(nproc) + 1)) --output-on-failure --no-tests=error)
 [[ -z $left_out ]] || tests+=(--label-exclude "^$left_out\$")
 exceptions=$(awk -v preset="$preset" '!/^#/ && ("," $1 ",") ~ ("," preset ",") { printf "%s%s", n++ ? "|" : "", $2 }' \
   tests/not_under_sanitizers.txt)

@@ -33,7 +33,7 @@ Exchange ask(const ControlDir& dir, const std::string& name, std::string_view re
   const auto pid = static_cast<pid_t>(std::strtol(name.c_str(), nullptr, 10));
   // A child of that process may have inherited its socket.
   if (pid > 0 && kill(pid, 0) != 0 && errno == ESRCH) return {true, {}, {}};
-  const OwnedFd fd(socket(AF_UNIX, SOCK_STREAM | SOCK_CLOEXEC, 0));
+  const base::Descriptor fd(socket(AF_UNIX, SOCK_STREAM | SOCK_CLOEXEC, 0));
   const timeval timeout{patience.count() / 1000, patience.count() % 1000 * 1000};
   setsockopt(fd.get(), SOL_SOCKET, SO_RCVTIMEO, &timeout, sizeof timeout);
   setsockopt(fd.get(), SOL_SOCKET, SO_SNDTIMEO, &timeout, sizeof timeout);

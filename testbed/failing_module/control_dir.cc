@@ -35,44 +35,21 @@ std::optional<std::string> readAll(int fd) {
   }
 }
 
-bool writeAll(int fd, std::string_view text) {
-  while (!text.empty()) {
-    const ssize_t n = write(fd, text.data(), text.size());
-    if (n < 0 && errno != EINTR) return false;
-    if (n > 0) text.remove_prefix(static_cast<std::size_t>(n));
-  }
-  return true;
-}
-
 }  // namespace
-
-OwnedFd& OwnedFd::operator=(OwnedFd&& other) noexcept {
-  if (this != &other) {
-    reset();
-    fd_ = other.release();
-  }
-  return *this;
-}
-
-int OwnedFd::release() { return std::exchange(fd_, -1); }
-
-void OwnedFd::reset() {
-  if (fd_ >= 0) close(std::exchange(fd_, -1));
-}
 
 std::string ControlDir::errorText(std::string_view name) const {
   return path_ + (name.empty() ? "" : "/") + std::string(name) + ": " + std::generic_category().message(errno);
 }
 
 base::Result<ControlDir, std::string> ControlDir::open(const std::string& path) {
-  ControlDir dir(path, OwnedFd(::open(path.c_str(), O_RDONLY | O_DIRECTORY | O_CLOEXEC)));
-  if (!dir.dir_.valid()) return base::Failure{dir.errorText("")};
+  ControlDir dir(path, base::Descriptor(::open(path.c_str(), O_RDONLY | O_DIRECTORY | O_CLOEXEC)));
+  if (!dir.dir_) return base::Failure{dir.errorText("")};
   return dir;
 }
 
-base::Result<OwnedFd, std::string> ControlDir::lock() const {
-  OwnedFd fd(openat(dir_.get(), kLock, O_RDWR | O_CREAT | O_CLOEXEC, 0600));
-  if (!fd.valid()) return base::Failure{errorText(kLock)};
+base::Result<base::Descriptor, std::string> ControlDir::lock() const {
+  base::Descriptor fd(openat(dir_.get(), kLock, O_RDWR | O_CREAT | O_CLOEXEC, 0600));
+  if (!fd) return base::Failure{errorText(kLock)};
   while (flock(fd.get(), LOCK_EX) != 0) {
     if (errno != EINTR) return base::Failure{errorText(kLock)};
   }
@@ -80,9 +57,9 @@ base::Result<OwnedFd, std::string> ControlDir::lock() const {
 }
 
 base::Result<RuleFile, std::string> ControlDir::readRules() const {
-  const OwnedFd fd(openat(dir_.get(), kRules, O_RDONLY | O_CLOEXEC));
-  if (!fd.valid() && errno == ENOENT) return RuleFile{};
-  const auto text = fd.valid() ? readAll(fd.get()) : std::nullopt;
+  const base::Descriptor fd(openat(dir_.get(), kRules, O_RDONLY | O_CLOEXEC));
+  if (!fd && errno == ENOENT) return RuleFile{};
+  const auto text = fd ? readAll(fd.get()) : std::nullopt;
   if (!text) return base::Failure{errorText(kRules)};
   std::istringstream lines(*text);
   std::string line;
@@ -108,8 +85,8 @@ base::Result<RuleFile, std::string> ControlDir::readRules() const {
 base::Result<bool, std::string> ControlDir::writeRules(const RuleFile& file) const {
   std::string text = std::string(kHeader) + std::to_string(file.nextId) + '\n';
   for (const Rule& rule : file.rules) text += std::to_string(rule.id) + ' ' + ruleText(rule) + '\n';
-  const OwnedFd fd(openat(dir_.get(), kNewRules, O_WRONLY | O_CREAT | O_TRUNC | O_CLOEXEC, 0600));
-  if (!fd.valid() || !writeAll(fd.get(), text) || !rename(kNewRules, kRules)) {
+  const base::Descriptor fd(openat(dir_.get(), kNewRules, O_WRONLY | O_CREAT | O_TRUNC | O_CLOEXEC, 0600));
+  if (!fd || !base::writeAll(fd.get(), text) || !rename(kNewRules, kRules)) {
     return base::Failure{errorText(kRules)};
   }
   return true;
@@ -142,13 +119,13 @@ bool ControlDir::rename(std::string_view from, std::string_view to) const {
 }
 
 std::string ControlDir::readTally() const {
-  const OwnedFd fd(openat(dir_.get(), kTally, O_RDONLY | O_CLOEXEC));
-  return fd.valid() ? readAll(fd.get()).value_or("") : "";
+  const base::Descriptor fd(openat(dir_.get(), kTally, O_RDONLY | O_CLOEXEC));
+  return fd ? readAll(fd.get()).value_or("") : "";
 }
 
 bool ControlDir::appendTally(std::string_view lines) const {
-  const OwnedFd fd(openat(dir_.get(), kTally, O_WRONLY | O_CREAT | O_APPEND | O_CLOEXEC, 0600));
-  return fd.valid() && writeAll(fd.get(), lines);
+  const base::Descriptor fd(openat(dir_.get(), kTally, O_WRONLY | O_CREAT | O_APPEND | O_CLOEXEC, 0600));
+  return fd && base::writeAll(fd.get(), lines);
 }
 
 }  // namespace p11ha::testbed

@@ -12,27 +12,11 @@
 #include <string_view>
 #include <vector>
 
+#include "base/descriptor.h"
 #include "base/result.h"
 #include "testbed/failing_module/rule.h"
 
 namespace p11ha::testbed {
-
-/// A descriptor of its own; closed at the end.
-class OwnedFd {
- public:
-  OwnedFd() = default;
-  explicit OwnedFd(int fd) : fd_(fd) {}
-  ~OwnedFd() { reset(); }
-  OwnedFd(OwnedFd&& other) noexcept : fd_(other.release()) {}
-  OwnedFd& operator=(OwnedFd&& other) noexcept;
-  int get() const { return fd_; }
-  bool valid() const { return fd_ >= 0; }
-  int release();
-  void reset();
-
- private:
-  int fd_ = -1;
-};
 
 struct RuleFile {
   std::uint64_t nextId = 1;
@@ -46,7 +30,7 @@ class ControlDir {
   static base::Result<ControlDir, std::string> open(const std::string& path);
 
   /// Waits for the lock; it is let go when the descriptor closes.
-  base::Result<OwnedFd, std::string> lock() const;
+  base::Result<base::Descriptor, std::string> lock() const;
 
   /// No file: no rules.
   base::Result<RuleFile, std::string> readRules() const;
@@ -64,11 +48,11 @@ class ControlDir {
   bool appendTally(std::string_view lines) const;
 
  private:
-  ControlDir(std::string path, OwnedFd dir) : path_(std::move(path)), dir_(std::move(dir)) {}
+  ControlDir(std::string path, base::Descriptor dir) : path_(std::move(path)), dir_(std::move(dir)) {}
   std::string errorText(std::string_view name) const;
 
   std::string path_;
-  OwnedFd dir_;
+  base::Descriptor dir_;
 };
 
 }  // namespace p11ha::testbed

@@ -1,7 +1,6 @@
 #include "testbed/failing_module/listener.h"
 
 #include <poll.h>
-#include <signal.h>
 #include <sys/eventfd.h>
 #include <sys/socket.h>
 #include <sys/stat.h>
@@ -11,6 +10,8 @@
 #include <cerrno>
 #include <cstdio>
 #include <system_error>
+
+#include "base/quiet_thread.h"
 
 namespace p11ha::testbed {
 namespace {
@@ -29,42 +30,24 @@ std::string ownName() {
   return name;
 }
 
-// Signals are the application's: its handlers must not run on a thread that it does not know of.
-class SignalsBlocked {
- public:
-  SignalsBlocked() {
-    sigset_t all;
-    sigfillset(&all);
-    pthread_sigmask(SIG_SETMASK, &all, &before_);
-  }
-  ~SignalsBlocked() { pthread_sigmask(SIG_SETMASK, &before_, nullptr); }
-  SignalsBlocked(const SignalsBlocked&) = delete;
-  SignalsBlocked& operator=(const SignalsBlocked&) = delete;
-
- private:
-  sigset_t before_{};
-};
-
 }  // namespace
 
 base::Result<bool, std::string> Listener::start(const ControlDir& dir, Answer answer) {
   name_ = ownName();
   answer_ = std::move(answer);
   dir.remove(name_);  // of an earlier process with our number
-  socket_ = OwnedFd(socket(AF_UNIX, SOCK_STREAM | SOCK_CLOEXEC, 0));
-  stop_ = OwnedFd(eventfd(0, EFD_CLOEXEC));
+  socket_ = base::Descriptor(socket(AF_UNIX, SOCK_STREAM | SOCK_CLOEXEC, 0));
+  stop_ = base::Descriptor(eventfd(0, EFD_CLOEXEC));
   // It has its name when it listens: a socket that answers nobody is taken for one that a dead process left, and
   // removed.
   const std::string unfinished = name_ + ".new";
   dir.remove(unfinished);
   const sockaddr_un address = dir.address(unfinished);
-  if (!socket_.valid() || !stop_.valid() ||
-      bind(socket_.get(), reinterpret_cast<const sockaddr*>(&address), sizeof address) != 0 ||
+  if (!socket_ || !stop_ || bind(socket_.get(), reinterpret_cast<const sockaddr*>(&address), sizeof address) != 0 ||
       chmod(address.sun_path, 0600) != 0 || listen(socket_.get(), kBacklog) != 0 || !dir.rename(unfinished, name_)) {
     return base::Failure{"cannot listen at " + name_ + ": " + std::generic_category().message(errno)};
   }
-  const SignalsBlocked blocked;
-  thread_ = std::thread([this] { run(); });
+  thread_ = base::quietThread([this] { run(); });
   return true;
 }
 
@@ -86,8 +69,8 @@ void Listener::run() {
     if (poll(waiting, 2, -1) < 0 && errno != EINTR) return;
     if (waiting[1].revents != 0) return;
     if (waiting[0].revents == 0) continue;
-    const OwnedFd connection(accept4(socket_.get(), nullptr, nullptr, SOCK_CLOEXEC));
-    if (connection.valid()) serve(connection.get());
+    const base::Descriptor connection(accept4(socket_.get(), nullptr, nullptr, SOCK_CLOEXEC));
+    if (connection) serve(connection.get());
   }
 }
 

@@ -31,8 +31,8 @@ class Listener {
 
   std::string name_;
   Answer answer_;
-  OwnedFd socket_;
-  OwnedFd stop_;
+  base::Descriptor socket_;
+  base::Descriptor stop_;
   std::thread thread_;
 };
 

@@ -1,6 +1,8 @@
 #!/usr/bin/env bash
 # A load that checks itself, on remote members to which everything happens that can happen to one.
 set -euo pipefail
+# Nothing ever comes from it: to wait for a moment costs no process, thousands of which confuse the shell.
+exec {never}<> <(:)
 
 usage() {
   cat <<'TEXT'
@@ -8,12 +10,16 @@ usage: faults.sh [--times N] [--threads N] [--rest MS] [--kinds LIST] [--remote 
 
 Makes a cluster of N remote members (3), a fault proxy before each, and a p11ha-load on the group (64 threads, each
 resting 100 ms between its operations); then does each kind of fault N times (2), to one member after the other, and
-each time waits until the member is back. Prints what failed, what was wrong and the longest gap, by kind; the status is
-0 if nothing failed and nothing was wrong. The kinds (all of them):
+each time waits until the member is back. Prints what failed, what was wrong and the longest gap, by kind, and how long
+it took from the fault's end until the member served again; the status is 0 if nothing failed and nothing was wrong. The
+kinds (all of them):
 
-  kill     kill -9 of the daemon, and a new start      restart  the daemon is ended and started again
-  freeze   SIGSTOP until it is given up, SIGCONT       reset    all connections reset in the middle of a frame
-  corrupt  a byte of all connections inverted          stall    nothing passes until it is given up
+  kill        kill -9 of the daemon, and a new start   restart  the daemon is ended and started again
+  freeze      SIGSTOP until it is given up, SIGCONT    reset    all connections reset in the middle of a frame
+  corrupt     a byte of all connections inverted       stall    nothing passes until it is given up
+  deactivate  the partition, until that is noticed
+  trickle     50 bytes a second from it, until it is given up
+  clog        50 bytes a second to it, until it is given up
 
 P11HA_BUILD names the build directory to use (build/release of this source tree).
 TEXT
@@ -28,7 +34,7 @@ times=2
 threads=64
 rest=100
 remote=3
-kinds=kill,restart,freeze,reset,corrupt,stall
+kinds=kill,restart,freeze,reset,corrupt,stall,deactivate,trickle,clog
 while (($#)); do
   case $1 in
     --help | -h)
@@ -77,7 +83,7 @@ wait_for() {
   until "$@"; do
     [[ -z $load ]] || kill -0 "$load" 2>/dev/null || failed "the load has ended"
     ((SECONDS <= until)) || failed "gave up waiting for: $*"
-    read -r -t 0.02 <> <(:) || true
+    read -r -t 0.02 -u "$never" || true
   done
 }
 
@@ -108,7 +114,7 @@ wait_for 60 grep -q '^ready' "$folder/said"
 
 # Lines of the HA log about a member.
 # shellcheck disable=SC2317 # also by way of wait_for
-dropped() { grep -c -- "has dropped member: $1" "$P11HA_LOG" || true; }
+dropped() { grep -cE -- "has dropped member: $1|member: $1 deactivated" "$P11HA_LOG" || true; }
 # shellcheck disable=SC2317
 recovered() { grep -cE -- "recovery attempt [0-9]+ succeeded for member: $1" "$P11HA_LOG" || true; }
 # shellcheck disable=SC2317 # all by way of wait_for
@@ -147,6 +153,21 @@ once() {
       wait_for 30 is_dropped "$serial" "$before"
       proxy "$k" pass
       ;;
+    trickle)
+      proxy "$k" throttle 50 to-client
+      wait_for 30 is_dropped "$serial" "$before"
+      proxy "$k" pass
+      ;;
+    clog)
+      proxy "$k" throttle 50 to-server
+      wait_for 30 is_dropped "$serial" "$before"
+      proxy "$k" pass
+      ;;
+    deactivate)
+      cluster deactivate "$folder/cluster" "$k"
+      wait_for 30 is_dropped "$serial" "$before"
+      cluster activate "$folder/cluster" "$k"
+      ;;
     reset)
       before=$(so_far "$k" reset)
       proxy "$k" reset to-client
@@ -156,22 +177,30 @@ once() {
       before=$(so_far "$k" corrupted)
       proxy "$k" corrupt to-client
       wait_for 30 has_happened "$k" corrupted "$before"
-      read -r -t 0.3 <> <(:) || true # both ends have seen it
+      read -r -t 0.3 -u "$never" || true # both ends have seen it
       ;;
     *) failed "\"$kind\" is no kind of fault" ;;
   esac
+  local healed=${EPOCHREALTIME/[.,]/}
   wait_for 60 is_back "$serial"
+  back+=("$(((${EPOCHREALTIME/[.,]/} - healed) / 1000))")
 }
 
 for kind in ${kinds//,/ }; do
+  back=()
   printf '%s\n' "$kind" >&9
   for ((i = 0; i < times; i++)); do once "$kind" $((i % remote + 1)); done
+  printf '%s\n' "${back[@]}" | sort -n | awk -v kind="$kind" '
+    { ms[NR] = $1 }
+    END { printf "%s: serves again after %d ms (median), %d ms at most\n", kind, ms[int((NR + 1) / 2)], ms[NR] }
+  ' >>"$folder/back"
 done
 printf 'nothing\n' >&9
-read -r -t 2 <> <(:) || true
+read -r -t 2 -u "$never" || true
 exec 9>&-
 status=0
 wait "$load" || status=$?
 load=
 grep ' operations, ' "$folder/said"
+cat "$folder/back"
 exit "$status"

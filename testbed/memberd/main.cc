@@ -3,6 +3,7 @@
 #include <unistd.h>
 
 #include <CLI/CLI.hpp>
+#include <csignal>
 #include <cstdio>
 #include <cstdlib>
 #include <cstring>
@@ -59,6 +60,8 @@ int serve(const Options& options) {
   // It knows PINs.
   const rlimit none{0, 0};
   setrlimit(RLIMIT_CORE, &none);
+  // A log at the limit of a file's size is as a full disk: no reason to end.
+  std::signal(SIGXFSZ, SIG_IGN);
   transport::Log log(settings->logLevel);
   if (const auto wrong = log.open(settings->logFile)) {
     std::fprintf(stderr, "p11ha-memberd: %s\n", wrong->c_str());
@@ -77,7 +80,8 @@ int serve(const Options& options) {
 }
 
 int control(const Options& options) {
-  const testbed::ControlAnswer answer = testbed::tellAppliance(options.socket, options.words);
+  const testbed::ControlAnswer answer =
+      testbed::tellAppliance(options.socket, options.words, testbed::controlPatience(options.words));
   std::fputs(answer.text.c_str(), answer.status == 0 ? stdout : stderr);
   return answer.status;
 }

@@ -21,14 +21,15 @@ using p11ha::testbed::Signer;
 using Clock = std::chrono::steady_clock;
 
 constexpr char kUsage[] =
-    "usage: p11ha-sign-loop --key LABEL --out DIR [--rate N]\n"
+    "usage: p11ha-sign-loop --key|--make LABEL --out DIR [--rate N]\n"
     "\n"
     "Signs one message after the other with the EC key of that label until its standard input ends. The module, the\n"
-    "token's label and the PIN are taken from P11HA_MODULE, P11HA_LABEL and P11HA_PIN. For each signature there are\n"
-    "DIR/K.msg and DIR/K.sig (DER, over SHA-256), and a line `K RV MS`: its answer, and how long after the one before "
-    "it\n"
-    "came. The last line is `signatures N, failed F, longest gap X ms`.\n"
+    "token's label and the PIN are taken from P11HA_MODULE, P11HA_LABEL and P11HA_PIN (empty: the token has a pad for\n"
+    "it). For each signature there are DIR/K.msg and DIR/K.sig (DER, over SHA-256), and a line `K RV MS`: its answer, "
+    "and\n"
+    "how long after the one before it came. The last line is `signatures N, failed F, longest gap X ms`.\n"
     "\n"
+    "--make  as --key, but makes the key where there is none\n"
     "--rate  signatures a second (100); 0: as many as there can be\n";
 
 struct Options {
@@ -44,10 +45,11 @@ std::string environment(const char* name) {
 
 std::optional<Options> parse(const std::vector<std::string>& words) {
   Options options;
-  options.signer = {environment("P11HA_MODULE"), environment("P11HA_LABEL"), "", environment("P11HA_PIN")};
+  options.signer = {environment("P11HA_MODULE"), environment("P11HA_LABEL"), "", environment("P11HA_PIN"), false};
   for (std::size_t i = 0; i + 1 < words.size(); i += 2) {
-    if (words[i] == "--key") {
+    if (words[i] == "--key" || words[i] == "--make") {
       options.signer.keyLabel = words[i + 1];
+      options.signer.generate = words[i] == "--make";
     } else if (words[i] == "--out") {
       options.out = words[i + 1];
     } else if (words[i] == "--rate") {

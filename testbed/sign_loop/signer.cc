@@ -33,9 +33,11 @@ base::Result<Signer, std::string> Signer::open(Settings settings) {
   if (rv != CKR_OK) return base::Failure{answered("C_Initialize", rv)};
   Signer signer(functions);
   if (std::string wrong = signer.openToken(settings.tokenLabel); !wrong.empty()) return base::Failure{wrong};
-  rv = functions->C_Login(signer.session_, CKU_USER, bytes(settings.pin), settings.pin.size());
+  rv = functions->C_Login(signer.session_, CKU_USER, settings.pin.empty() ? nullptr : bytes(settings.pin),
+                          settings.pin.size());
   if (rv != CKR_OK) return base::Failure{answered("C_Login", rv)};
-  if (std::string wrong = signer.openKey(settings.keyLabel); !wrong.empty()) return base::Failure{wrong};
+  if (std::string wrong = signer.openKey(settings.keyLabel, settings.generate); !wrong.empty())
+    return base::Failure{wrong};
   return signer;
 }
 
@@ -49,13 +51,13 @@ std::string Signer::openToken(const std::string& label) {
   for (const CK_SLOT_ID slot : slots) {
     CK_TOKEN_INFO info{};
     if (f_->C_GetTokenInfo(slot, &info) != CKR_OK || cryptoki::unpad(info.label) != label) continue;
-    rv = f_->C_OpenSession(slot, CKF_SERIAL_SESSION, nullptr, nullptr, &session_);
+    rv = f_->C_OpenSession(slot, CKF_SERIAL_SESSION | CKF_RW_SESSION, nullptr, nullptr, &session_);
     return rv == CKR_OK ? "" : answered("C_OpenSession", rv);
   }
   return "no token \"" + label + "\"";
 }
 
-std::string Signer::openKey(const std::string& label) {
+std::string Signer::openKey(const std::string& label, bool generate) {
   std::string wanted = label;
   CK_OBJECT_CLASS objectClass = CKO_PRIVATE_KEY;
   CK_ATTRIBUTE attributes[] = {{CKA_CLASS, &objectClass, sizeof objectClass},
@@ -65,7 +67,28 @@ std::string Signer::openKey(const std::string& label) {
   if (rv == CKR_OK) rv = f_->C_FindObjects(session_, &key_, 1, &found);
   if (rv == CKR_OK) rv = f_->C_FindObjectsFinal(session_);
   if (rv != CKR_OK) return answered("C_FindObjects", rv);
+  if (found == 0 && generate) {
+    rv = generateKey(label);
+    return rv == CKR_OK ? "" : answered("C_GenerateKeyPair", rv);
+  }
   return found == 1 ? "" : "no private key \"" + label + "\"";
+}
+
+// Extractable: so that every member can have it.
+CK_RV Signer::generateKey(std::string label) {
+  CK_MECHANISM mechanism{CKM_EC_KEY_PAIR_GEN, nullptr, 0};
+  CK_BBOOL yes = CK_TRUE;
+  CK_BYTE p256[] = {0x06, 0x08, 0x2a, 0x86, 0x48, 0xce, 0x3d, 0x03, 0x01, 0x07};
+  CK_ATTRIBUTE publicKey[] = {{CKA_TOKEN, &yes, sizeof yes},
+                              {CKA_VERIFY, &yes, sizeof yes},
+                              {CKA_EC_PARAMS, p256, sizeof p256},
+                              {CKA_LABEL, label.data(), label.size()}};
+  CK_ATTRIBUTE privateKey[] = {{CKA_TOKEN, &yes, sizeof yes},       {CKA_PRIVATE, &yes, sizeof yes},
+                               {CKA_SIGN, &yes, sizeof yes},        {CKA_SENSITIVE, &yes, sizeof yes},
+                               {CKA_EXTRACTABLE, &yes, sizeof yes}, {CKA_LABEL, label.data(), label.size()}};
+  CK_OBJECT_HANDLE made = CK_INVALID_HANDLE;
+  return f_->C_GenerateKeyPair(session_, &mechanism, publicKey, std::size(publicKey), privateKey, std::size(privateKey),
+                               &made, &key_);
 }
 
 base::Result<std::vector<std::uint8_t>, CK_RV> Signer::sign(std::string message) {

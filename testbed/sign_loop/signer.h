@@ -17,7 +17,8 @@ class Signer {
     std::string module;
     std::string tokenLabel;
     std::string keyLabel;
-    std::string pin;
+    std::string pin;        // empty: the token has a pad for it
+    bool generate = false;  // the key, where there is none
   };
 
   /// Loads the module, logs in to the token of that label and finds the private key. The error names the step.
@@ -31,7 +32,8 @@ class Signer {
  private:
   explicit Signer(const CK_FUNCTION_LIST* functions) : f_(functions) {}
   std::string openToken(const std::string& label);
-  std::string openKey(const std::string& label);
+  std::string openKey(const std::string& label, bool generate);
+  CK_RV generateKey(std::string label);
 
   const CK_FUNCTION_LIST* f_;
   CK_SESSION_HANDLE session_ = CK_INVALID_HANDLE;

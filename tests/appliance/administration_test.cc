@@ -1,12 +1,16 @@
 // An appliance told what to do while it runs.
 #include <signal.h>
+#include <sys/resource.h>
 #include <sys/socket.h>
 #include <sys/stat.h>
+#include <sys/time.h>
 #include <sys/un.h>
 
 #include <algorithm>
 #include <fstream>
+#include <sstream>
 
+#include "testbed/memberd/control.h"
 #include "tests/appliance/appliance.h"
 #include "tests/support/program.h"
 
@@ -36,6 +40,17 @@ class AdministrationTest : public ApplianceTest {
     EXPECT_EQ(change->state, state);
     EXPECT_EQ(change->serial, store.serial(0));
   }
+  /// Somebody who has connected to the control socket, and says nothing.
+  base::Descriptor controller() const {
+    base::Descriptor fresh(socket(AF_UNIX, SOCK_STREAM | SOCK_CLOEXEC, 0));
+    const timeval patience{20, 0};
+    setsockopt(fresh.get(), SOL_SOCKET, SO_RCVTIMEO, &patience, sizeof patience);
+    sockaddr_un address{};
+    address.sun_family = AF_UNIX;
+    (store.folder() / "ctl").string().copy(address.sun_path, sizeof address.sun_path - 1);
+    EXPECT_EQ(connect(fresh.get(), reinterpret_cast<const sockaddr*>(&address), sizeof address), 0);
+    return fresh;
+  }
   bool find() const {
     return alice->call(makeCall<Fn::FindObjectsInit>(session, nullptr, CK_ULONG{0})) == CKR_OK &&
            alice->call(makeCall<Fn::FindObjectsFinal>(session)) == CKR_OK;
@@ -58,6 +73,23 @@ TEST_F(AdministrationTest, ListsPartitionsAndClients) {
   struct stat socket {};
   ASSERT_EQ(stat((store.folder() / "ctl").c_str(), &socket), 0);
   EXPECT_EQ(socket.st_mode & 0777, 0600U);
+}
+
+// More than a socket takes at once.
+TEST_F(AdministrationTest, ListsHundredsOfClients) {
+  start();
+  std::vector<std::unique_ptr<RawClient>> all;
+  for (int i = 0; i < 300; ++i) {
+    all.push_back(client("alice", 0, 5));
+    const transport::GreetingRequest request{transport::kProtocolVersion, store.serial(0), std::string(900, 'x')};
+    ASSERT_TRUE(all.back()->greet(request)) << i;
+  }
+  const auto [status, said] = ctl("clients");
+  EXPECT_EQ(status, 0);
+  EXPECT_GT(said.size(), 300U * 900U);
+  EXPECT_EQ(std::count(said.begin(), said.end(), '\n'), 301);
+  EXPECT_TRUE(said.ends_with("\n"));
+  EXPECT_NE(ctl("list").second.find("  300  "), std::string::npos);
 }
 
 TEST_F(AdministrationTest, DeactivatingEndsLogins) {
@@ -190,6 +222,54 @@ TEST_F(AdministrationTest, ReloadsWhatIsGoodAndKeepsWhatWasGood) {
   EXPECT_TRUE(greeted("bob"));
 }
 
+TEST_F(AdministrationTest, ReloadsOnlyWithItsLog) {
+  begin();
+  const std::filesystem::path before = store.folder() / "log";
+  const std::filesystem::path aside = store.folder() / "aside";
+  // No permission is what root does not lack: a directory that is gone, and one in the place of the file.
+  configure({.limits = "   MaxSessions = 2;\n"});
+  std::string text;
+  std::getline(std::ifstream(configuration()), text, '\0');
+  const std::string wanted = "LogFile = " + before.string();
+  const std::string gone = (store.folder() / "nowhere" / "log").string();
+  ASSERT_NE(text.find(wanted), std::string::npos);
+  std::ofstream(configuration()) << text.replace(text.find(wanted), wanted.size(), "LogFile = " + gone);
+  const auto [status, said] = ctl("reload");
+  EXPECT_EQ(status, 1);
+  EXPECT_NE(said.find(gone + ": No such file or directory\n"), std::string::npos) << said;
+  EXPECT_EQ(logged(gone + ": No such file or directory"), 1U);
+  EXPECT_EQ(logged("the configuration is not taken over: the one before stays"), 1U);
+  EXPECT_EQ(logged("configuration read again"), 0U);
+  ASSERT_TRUE(greeted("alice")) << "with as many sessions as before";
+  EXPECT_TRUE(awaitLog("application test at partition", 2)) << "in the log as before";
+
+  configure({});
+  std::filesystem::rename(before, aside);
+  std::filesystem::create_directory(before);
+  EXPECT_NE(ctl("reload").second.find(before.string() + ": Is a directory\n"), std::string::npos);
+  std::filesystem::remove(before);
+  EXPECT_EQ(ctl("reload").first, 0);
+  EXPECT_EQ(logged("configuration read again"), 1U) << "in a new file";
+}
+
+TEST_F(AdministrationTest, SaysThatItsLogWasFull) {
+  begin();
+  // As good as a full disk: of the line at the limit, what fits is written.
+  rlimit before{};
+  const rlimit full{std::filesystem::file_size(store.folder() / "log") + 10, RLIM_INFINITY};
+  ASSERT_EQ(prlimit(daemon.pid(), RLIMIT_FSIZE, &full, &before), 0);
+  for (const char* const change : {"deactivate", "activate", "deactivate"})
+    EXPECT_EQ(ctl(std::string(change) + " member1").first, 0);
+  ASSERT_EQ(prlimit(daemon.pid(), RLIMIT_FSIZE, &before, nullptr), 0);
+  EXPECT_EQ(ctl("activate member1").first, 0);
+  EXPECT_EQ(logged("error: the log could not be written: 3 records were dropped here\n"), 1U);
+  EXPECT_EQ(logged(": deactivate"), 0U);
+  const std::string text = log();
+  const std::string year = text.substr(0, 5);
+  std::istringstream lines(text);
+  for (std::string line; std::getline(lines, line);) EXPECT_TRUE(line.starts_with(year)) << line;
+}
+
 TEST_F(AdministrationTest, WhatClientsSayOfThemselvesTellsATerminalNothing) {
   start();
   const auto bad = client("bob");
@@ -223,15 +303,61 @@ TEST_F(AdministrationTest, DoesNotServeWithoutTheStatesThatItKept) {
 
 TEST_F(AdministrationTest, ControllersThatSayNothingKeepNobodyOut) {
   start();
-  std::vector<transport::Descriptor> idle;
-  for (int i = 0; i < 40; ++i) {
-    idle.emplace_back(socket(AF_UNIX, SOCK_STREAM | SOCK_CLOEXEC, 0));
-    sockaddr_un address{};
-    address.sun_family = AF_UNIX;
-    (store.folder() / "ctl").string().copy(address.sun_path, sizeof address.sun_path - 1);
-    ASSERT_EQ(connect(idle.back().get(), reinterpret_cast<const sockaddr*>(&address), sizeof address), 0);
-  }
+  std::vector<base::Descriptor> idle;
+  for (int i = 0; i < 40; ++i) idle.push_back(controller());
   EXPECT_EQ(ctl("list").first, 0);
+}
+
+TEST_F(AdministrationTest, NoControllerIsCutOffForAnother) {
+  start();
+  const std::filesystem::path process = "/proc/" + std::to_string(daemon.pid());
+  const auto descriptors = [&] {
+    return std::distance(std::filesystem::directory_iterator(process / "fd"), std::filesystem::directory_iterator());
+  };
+  const auto before = descriptors();
+  std::vector<base::Descriptor> all;
+  for (int i = 0; i < 40; ++i) all.push_back(controller());
+  // All that it would let in, and nothing left that it would do.
+  const auto isThrough = [&] {
+    std::string stat;
+    std::getline(std::ifstream(process / "stat"), stat);
+    return descriptors() >= before + 16 && stat.find(") S ") != std::string::npos;
+  };
+  ASSERT_TRUE(await(isThrough, "its look at them"));
+  for (const base::Descriptor& each : all) EXPECT_EQ(send(each.get(), "list\n", 5, MSG_NOSIGNAL), 5);
+  for (const base::Descriptor& each : all) {
+    char answer[4096];
+    ASSERT_GT(recv(each.get(), answer, sizeof answer, 0), 0);
+    EXPECT_EQ(answer[0], '0');
+  }
+}
+
+TEST_F(AdministrationTest, SaysWhatMayBecomeOfWhatWasNotAnswered) {
+  start();
+  const std::string path = store.folder() / "ctl";
+  const auto told = [&](const std::vector<std::string>& words) {
+    const testbed::ControlAnswer answer = testbed::tellAppliance(path, words, Milliseconds(10));
+    EXPECT_EQ(answer.status, 1);
+    return answer.text;
+  };
+  const std::string late = path + ": no answer within 0 s: is the appliance stopped?\n";
+  freeze(daemon.pid());
+  EXPECT_EQ(told({"list"}), late);
+  EXPECT_EQ(told({"deactivate", "member1"}), late + "the change may still take effect: \"p11ha-memberd ctl " + path +
+                                                 " list\" tells, once it answers\n");
+  EXPECT_EQ(told({"reload"}), late + "it may still read its configuration again: its log tells\n");
+  tell(SIGCONT);
+  EXPECT_TRUE(
+      await([&] { return ctl("list").second.find("member1  deactivated") != std::string::npos; }, "the change"));
+}
+
+TEST_F(AdministrationTest, FiftyControllersAtOnceAreAllAnswered) {
+  start();
+  const std::string one = P11HA_BINARY_DIR "/bin/p11ha-memberd ctl " + (store.folder() / "ctl").string() + " list";
+  const Ran ran = runCommandLine("for i in $(seq 50); do " + one + " >/dev/null && echo well & done 2>&1; wait");
+  std::size_t well = 0;
+  for (auto at = ran.text.find("well"); at != std::string::npos; at = ran.text.find("well", at + 1)) ++well;
+  EXPECT_EQ(well, 50U) << ran.text;
 }
 
 TEST_F(AdministrationTest, KeepsItsPartitionsWhereAReloadDoesNotFindAll) {

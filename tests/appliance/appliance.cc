@@ -1,28 +1,14 @@
 #include "tests/appliance/appliance.h"
 
-#include <fcntl.h>
-#include <signal.h>
-#include <sys/prctl.h>
-#include <sys/wait.h>
-#include <unistd.h>
-
 #include <cstring>
 #include <fstream>
 #include <sstream>
 #include <thread>
 
-#include "tests/support/program.h"
-
 namespace p11ha::tests {
 
 using cryptoki::Fn;
 using cryptoki::makeCall;
-
-namespace {
-
-const std::string kDaemon = P11HA_BINARY_DIR "/bin/p11ha-memberd";
-
-}  // namespace
 
 bool await(const std::function<bool()>& condition, const std::string& what) {
   const auto deadline = std::chrono::steady_clock::now() + std::chrono::seconds(30);
@@ -39,22 +25,21 @@ bool await(const std::function<bool()>& condition, const std::string& what) {
 ApplianceTest::ApplianceTest() { Pki::theOne(); }
 
 ApplianceTest::~ApplianceTest() {
-  if (daemon > 0) end(SIGKILL);
   if (HasFailure()) std::fputs(log().c_str(), stderr);
 }
 
-void ApplianceTest::configure(const ApplianceText& text) const {
+std::string memberdConf(const std::string& folder, const std::string& serial, const ApplianceText& text) {
   const Pki& pki = Pki::theOne();
-  const std::string folder = store.folder().string();
-  std::ofstream(configuration(), std::ios::trunc)
-      << "Appliance = {\n   Listen = 127.0.0.1;\n   Port = 0;\n   ClientCAFile = " << pki.path("ca.pem")
-      << ";\n   ServerCertFile = " << pki.path("server.pem") << ";\n   ServerPrivKeyFile = " << pki.path("server.key")
-      << ";\n   ControlSocket = " << folder << "/ctl;\n   LogFile = " << folder << "/log;\n   LogLevel = debug;\n"
-      << text.appliance << "}\nLimits = {\n"
-      << text.limits << "}\nModules = {\n   Module00Path = " << text.module << ";\n}\nPartitions = {\n"
-      << "   Partition00Serial = " << store.serial(0) << ";\n"
-      << text.partitions << "}\nClients = {\n"
-      << text.clients << "}\n";
+  return "Appliance = {\n   Listen = 127.0.0.1;\n   Port = 0;\n   ClientCAFile = " + pki.path("ca.pem") +
+         ";\n   ServerCertFile = " + pki.path("server.pem") + ";\n   ServerPrivKeyFile = " + pki.path("server.key") +
+         ";\n   ControlSocket = " + folder + "/ctl;\n   LogFile = " + folder + "/log;\n   LogLevel = debug;\n" +
+         text.appliance + "}\nLimits = {\n" + text.limits + "}\nModules = {\n   Module00Path = " + text.module +
+         ";\n}\nPartitions = {\n   Partition00Serial = " + serial + ";\n" + text.partitions + "}\nClients = {\n" +
+         text.clients + "}\n";
+}
+
+void ApplianceTest::configure(const ApplianceText& text) const {
+  std::ofstream(configuration(), std::ios::trunc) << memberdConf(store.folder().string(), store.serial(0), text);
 }
 
 void ApplianceTest::start(const ApplianceText& text) {
@@ -63,42 +48,8 @@ void ApplianceTest::start(const ApplianceText& text) {
 }
 
 void ApplianceTest::startAgain() {
-  int out[2];
-  ASSERT_EQ(pipe2(out, O_CLOEXEC), 0);
-  daemon = fork();
-  if (daemon == 0) {
-    // Not longer than the test.
-    prctl(PR_SET_PDEATHSIG, SIGKILL);
-    dup2(out[1], 1);
-    execl(kDaemon.c_str(), kDaemon.c_str(), "--config", configuration().c_str(), nullptr);
-    _exit(127);
-  }
-  close(out[1]);
-  std::string said;
-  char byte = 0;
-  while (read(out[0], &byte, 1) == 1 && byte != '\n') said += byte;
-  close(out[0]);
-  ASSERT_TRUE(said.starts_with("port ")) << said << log();
-  port = static_cast<std::uint16_t>(std::stoi(said.substr(5)));
-}
-
-int ApplianceTest::end(int signal) {
-  kill(daemon, signal);
-  int status = 0;
-  while (waitpid(daemon, &status, 0) < 0 && errno == EINTR) {
-  }
-  daemon = -1;
-  return WIFEXITED(status) ? WEXITSTATUS(status) : -WTERMSIG(status);
-}
-
-void ApplianceTest::tell(int signal) const { kill(daemon, signal); }
-bool ApplianceTest::runs() const { return kill(daemon, 0) == 0; }
-
-std::string ApplianceTest::log() const {
-  std::ifstream in(store.folder() / "log");
-  std::ostringstream all;
-  all << in.rdbuf();
-  return all.str();
+  daemon.start();
+  port = daemon.port();
 }
 
 std::size_t ApplianceTest::logged(const std::string& part) const {
@@ -110,11 +61,6 @@ std::size_t ApplianceTest::logged(const std::string& part) const {
 
 bool ApplianceTest::awaitLog(const std::string& part, std::size_t times) const {
   return await([&] { return logged(part) >= times; }, part);
-}
-
-std::pair<int, std::string> ApplianceTest::ctl(const std::string& words) const {
-  const Ran ran = runCommandLine(kDaemon + " ctl " + (store.folder() / "ctl").string() + " " + words + " 2>&1");
-  return {ran.status, ran.text};
 }
 
 pid_t ApplianceTest::workerOf(const std::string& name) const {

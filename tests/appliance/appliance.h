@@ -6,6 +6,7 @@
 
 #include <functional>
 
+#include "tests/appliance/daemon.h"
 #include "tests/appliance/raw_client.h"
 #include "tests/support/pki.h"
 #include "tests/support/softhsm.h"
@@ -32,6 +33,9 @@ struct ApplianceText {
       "   Client01Name = bob;\n   Client01Partitions = *;\n";
 };
 
+/// The configuration of a daemon that serves the token of that serial number; what else it needs is in `folder`.
+std::string memberdConf(const std::string& folder, const std::string& serial, const ApplianceText& text);
+
 /// Two tokens, of which the daemon serves the first, and others if `partitions` says so. Not started by itself.
 class ApplianceTest : public testing::Test {
  protected:
@@ -42,17 +46,15 @@ class ApplianceTest : public testing::Test {
   /// Starts the daemon, and waits until it listens.
   void start(const ApplianceText& text = {});
   void startAgain();
-  /// Sends a signal; the status it ended with, or -signal.
-  int end(int signal);
-  void tell(int signal) const;
-  bool runs() const;
+  int end(int signal) { return daemon.end(signal); }
+  void tell(int signal) const { daemon.tell(signal); }
+  bool runs() const { return daemon.runs(); }
 
-  std::string configuration() const { return (store.folder() / "memberd.conf").string(); }
-  std::string log() const;
+  std::string configuration() const { return daemon.configuration(); }
+  std::string log() const { return daemon.log(); }
   std::size_t logged(const std::string& part) const;
   bool awaitLog(const std::string& part, std::size_t times = 1) const;
-  /// p11ha-memberd ctl.
-  std::pair<int, std::string> ctl(const std::string& words) const;
+  std::pair<int, std::string> ctl(const std::string& words) const { return daemon.ctl(words); }
   /// The process that serves that client.
   pid_t workerOf(const std::string& client) const;
 
@@ -72,7 +74,7 @@ class ApplianceTest : public testing::Test {
 
   SoftHsmStore store{2};
   std::uint16_t port = 0;
-  pid_t daemon = -1;
+  Daemon daemon{store.folder()};
 
  private:
   unsigned nextApplication_ = 1000;

@@ -4,13 +4,10 @@
 #include <netinet/in.h>
 #include <sys/wait.h>
 
-#include <fstream>
 #include <future>
-#include <sstream>
+#include <set>
 
-#include "testbed/failing_module/command.h"
-#include "tests/appliance/appliance.h"
-#include "tests/module/failing_fixture.h"
+#include "tests/appliance/remote_group.h"
 #include "tests/support/program.h"
 
 namespace p11ha::tests {
@@ -18,99 +15,6 @@ namespace {
 
 using testing::HasSubstr;
 using namespace std::chrono_literals;
-
-/// Both tokens are served, and are the members of a group; the module itself is seen by nobody else.
-class RemoteGroupTest : public ApplianceTest {
- protected:
-  RemoteGroupTest() : control((store.folder() / "control").string()) {
-    std::filesystem::create_directory(control);
-    std::filesystem::create_directory(store.folder() / "halog");
-    setenv("P11HA_FAILING_CONTROL", control.c_str(), 1);
-    unsetenv("P11HA_FAILING_MODULE");
-    setenv("P11HA_CONF", conf().c_str(), 1);
-  }
-  ~RemoteGroupTest() override {
-    if (loaded_ != nullptr) loaded_->C_Finalize(nullptr);
-  }
-
-  std::string conf() const { return (store.folder() / "Chrystoki.conf").string(); }
-  /// The group: `own` are more lines of section p11ha, `name` is what the server is called.
-  void configureGroup(const std::string& own = {}, const std::string& name = "localhost",
-                      const std::string& files = {}) const {
-    const Pki& pki = Pki::theOne();
-    std::ofstream(conf(), std::ios::trunc)
-        << "VirtualToken = {\n   VirtualToken00Label = demo;\n   VirtualToken00SN = 1000;\n   VirtualToken00Members = "
-        << store.serial(0) << ", " << store.serial(1) << ";\n}\nHASynchronize = {\n   demo = 1;\n}\n"
-        << "HAConfiguration = {\n   HAOnly = 1;\n   AutoReconnectInterval = 1;\n   haLogPath = "
-        << (store.folder() / "halog").string() << ";\n}\nLunaSA Client = {\n   ServerName00 = " << name
-        << ";\n   ServerPort00 = " << port << ";\n"
-        << (files.empty() ? "   ServerCAFile = " + pki.path("ca.pem") + ";\n   ClientCertFile = " +
-                                pki.path("alice.pem") + ";\n   ClientPrivKeyFile = " + pki.path("alice.key") + ";\n"
-                          : files)
-        << "}\np11ha = {\n   CloningPolicy = user;\n"
-        << own << "}\n";
-  }
-  void serve(ApplianceText text = {}, const std::string& own = {}) {
-    text.partitions += "   Partition01Serial = " + store.serial(1) + ";\n";
-    start(text);
-    configureGroup(own);
-  }
-  /// Again at the same port.
-  void serveAgain() {
-    std::ifstream in(configuration());
-    std::ostringstream all;
-    all << in.rdbuf();
-    std::string text = all.str();
-    if (const auto at = text.find("Port = 0;"); at != std::string::npos)
-      text.replace(at, 9, "Port = " + std::to_string(port) + ";");
-    std::ofstream(configuration(), std::ios::trunc) << text;
-    startAgain();
-  }
-
-  CK_FUNCTION_LIST_3_0_PTR module() {
-    if (loaded_ == nullptr) loaded_ = loadModule(P11HA_BINARY_DIR "/lib/libp11ha.so");
-    return loaded_;
-  }
-  std::string haLog() const {
-    std::ifstream in(store.folder() / "halog" / "haErrorLog.txt");
-    std::ostringstream all;
-    all << in.rdbuf();
-    return all.str();
-  }
-  bool awaitHaLog(const std::string& part) const {
-    return await([&] { return haLog().find(part) != std::string::npos; }, part + "\n" + haLog());
-  }
-  void rule(const std::string& line) const {
-    const auto result = testbed::runCommand(control, line);
-    EXPECT_EQ(result.status, 0) << line << ": " << result.error;
-  }
-  std::string waiting() const { return testbed::runCommand(control, "waiting any").output; }
-
-  /// Initialised, a session open and logged in, a key made.
-  void begin() {
-    client.f = module();
-    ASSERT_EQ(client.f->C_Initialize(nullptr), CKR_OK);
-    session = client.open(0);
-    ASSERT_EQ(client.login(session), CKR_OK);
-    ASSERT_EQ(client.createKey(session, key), CKR_OK);
-    ASSERT_EQ(client.sign(session, key), CKR_OK);
-  }
-  CK_RV sign() const { return client.sign(session, key); }
-  std::size_t connections() const {
-    const std::string text = ctl("clients").second;
-    std::size_t found = 0;
-    for (auto at = text.find("alice"); at != std::string::npos; at = text.find("alice", at + 1)) ++found;
-    return found;
-  }
-
-  const std::string control;
-  Client client{nullptr};
-  CK_SESSION_HANDLE session = 0;
-  CK_OBJECT_HANDLE key = 0;
-
- private:
-  CK_FUNCTION_LIST_3_0_PTR loaded_ = nullptr;
-};
 
 TEST_F(RemoteGroupTest, WorksAndLeavesNothingBehind) {
   serve();
@@ -138,6 +42,29 @@ TEST_F(RemoteGroupTest, SocketsAreClosedOnExec) {
     EXPECT_NE(fcntl(fd, F_GETFD) & FD_CLOEXEC, 0);
   }
   EXPECT_EQ(sockets, 2U);
+}
+
+// Signals are the application's: its handlers must not run on a thread that it does not know of.
+TEST_F(RemoteGroupTest, ItsThreadsTakeNoSignals) {
+  const auto threads = [] {
+    std::set<std::string> all;
+    for (const auto& entry : std::filesystem::directory_iterator("/proc/self/task")) all.insert(entry.path());
+    return all;
+  };
+  const std::set<std::string> before = threads();
+  serve();
+  begin();
+  std::size_t own = 0;
+  for (const std::string& thread : threads()) {
+    if (before.contains(thread)) continue;
+    std::ifstream status(thread + "/status");
+    for (std::string line; std::getline(status, line);) {
+      if (!line.starts_with("SigBlk:")) continue;
+      ++own;
+      EXPECT_NE(std::stoull(line.substr(7), nullptr, 16) & (1ULL << (SIGTERM - 1)), 0U) << thread;
+    }
+  }
+  EXPECT_GT(own, 1U) << "of the management, and of the connections";
 }
 
 TEST_F(RemoteGroupTest, ServesAgainOnceTheApplianceDoes) {
@@ -174,7 +101,7 @@ TEST_F(RemoteGroupTest, AnApplianceThatIsNotThereAtFirst) {
 // A server that takes connections and says nothing costs its time once, not for each member.
 TEST_F(RemoteGroupTest, ASilentServerIsAskedOnceAtFirst) {
   serve();
-  const transport::Descriptor silent(socket(AF_INET, SOCK_STREAM | SOCK_CLOEXEC | SOCK_NONBLOCK, 0));
+  const base::Descriptor silent(socket(AF_INET, SOCK_STREAM | SOCK_CLOEXEC | SOCK_NONBLOCK, 0));
   sockaddr_in address{};
   address.sin_family = AF_INET;
   address.sin_addr.s_addr = htonl(INADDR_LOOPBACK);

@@ -17,8 +17,15 @@ constexpr std::chrono::seconds kPatience{20};
 
 }  // namespace
 
-Descriptor connectTo(std::uint16_t port) {
-  Descriptor fresh(::socket(AF_INET, SOCK_STREAM | SOCK_CLOEXEC, 0));
+base::Descriptor connectTo(std::uint16_t port, const char* from) {
+  base::Descriptor fresh(::socket(AF_INET, SOCK_STREAM | SOCK_CLOEXEC, 0));
+  sockaddr_in own{};
+  own.sin_family = AF_INET;
+  inet_pton(AF_INET, from, &own.sin_addr);
+  // The port is chosen when it is known to whom: there are more of them then.
+  const int late = 1;
+  setsockopt(fresh.get(), IPPROTO_IP, IP_BIND_ADDRESS_NO_PORT, &late, sizeof late);
+  if (bind(fresh.get(), reinterpret_cast<sockaddr*>(&own), sizeof own) != 0) fresh.reset();
   sockaddr_in address{};
   address.sin_family = AF_INET;
   address.sin_port = htons(port);
@@ -245,7 +252,7 @@ bool RawClient::awaitFrame(std::uint32_t request) {
 std::optional<std::vector<std::uint32_t>> RawClient::awaitHeartbeat() {
   heartbeat_.reset();
   until([this] { return heartbeat_.has_value(); });
-  return heartbeat_;
+  return heartbeat_ ? std::optional(heartbeat_->requests) : std::nullopt;
 }
 
 std::optional<StateChange> RawClient::awaitState() {
@@ -261,7 +268,9 @@ bool RawClient::awaitGoodbye() {
 
 bool RawClient::awaitEnd() {
   ending_ = true;
+  const auto end = std::chrono::steady_clock::now() + kPatience;
   while (pump()) {
+    if (std::chrono::steady_clock::now() > end) return false;
   }
   return error_ != "an answer that does not fit";
 }

@@ -7,10 +7,10 @@
 #include <optional>
 #include <string>
 
+#include "base/descriptor.h"
 #include "cryptoki/call.h"
 #include "transport/codec/answer.h"
 #include "transport/codec/request.h"
-#include "transport/server/descriptor.h"
 #include "transport/tls/channel.h"
 #include "transport/wire/client_hello.h"
 #include "transport/wire/greeting.h"
@@ -19,8 +19,8 @@ namespace p11ha::tests {
 
 using Milliseconds = std::chrono::milliseconds;
 
-/// A TCP connection to this host.
-transport::Descriptor connectTo(std::uint16_t port);
+/// A TCP connection to this host, from an address of it.
+base::Descriptor connectTo(std::uint16_t port, const char* from = "127.0.0.1");
 /// Waits for the other side to close; false when it has not in that time. What it sends is dropped.
 bool awaitClose(int socket, Milliseconds time = Milliseconds(20000));
 
@@ -50,7 +50,7 @@ class RawClient {
   std::optional<std::vector<std::uint32_t>> awaitHeartbeat();
   std::optional<transport::StateChange> awaitState();
   bool awaitGoodbye();
-  /// Waits for the connection's end.
+  /// Waits for the connection's end; false if it does not come.
   bool awaitEnd();
 
   /// Any plain bytes.
@@ -69,7 +69,7 @@ class RawClient {
   bool until(Done done);
 
   transport::TlsContext context_;
-  transport::Descriptor socket_;
+  base::Descriptor socket_;
   std::optional<transport::TlsChannel> channel_;
   transport::Destination destination_;
   transport::FrameReader frames_;
@@ -84,7 +84,7 @@ class RawClient {
   std::map<std::uint32_t, CK_RV> answered_;
   std::pair<CK_RV, CK_RV> pair_;
   std::unique_ptr<transport::Outputs> pairInit_;
-  std::optional<std::vector<std::uint32_t>> heartbeat_;
+  std::optional<transport::Heartbeat> heartbeat_;
   std::vector<transport::StateChange> states_;
   std::uint32_t expected_ = 0;  // awaitFrame()
   bool expectedCame_ = false;

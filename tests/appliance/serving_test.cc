@@ -1,6 +1,9 @@
 // What an appliance does for clients that mean well.
 #include <signal.h>
 
+#include <filesystem>
+#include <thread>
+
 #include "testbed/failing_module/command.h"
 #include "tests/appliance/appliance.h"
 
@@ -38,6 +41,24 @@ TEST_F(ServingTest, GreetsWithWhatTheClientMayUse) {
   ASSERT_TRUE(list.greet()) << list.error();
   ASSERT_EQ(list.greeting().partitions.size(), 1U);
   EXPECT_EQ(list.greeting().partitions[0].serial, store.serial(1));
+}
+
+// As SoftHSM does not show a token that another process is writing to.
+TEST_F(ServingTest, WaitsForATokenThatIsNotShownForAMoment) {
+  start();
+  const std::filesystem::path tokens = store.folder() / "tokens";
+  const std::filesystem::path aside = store.folder() / "aside";
+  std::filesystem::rename(tokens, aside);
+  std::filesystem::create_directory(tokens);
+  const auto alice = client("alice");
+  std::thread back([&] {
+    awaitLog("is not there any more: the module is begun anew");
+    std::filesystem::remove_all(tokens);
+    std::filesystem::rename(aside, tokens);
+  });
+  EXPECT_TRUE(alice->greet());
+  back.join();
+  EXPECT_EQ(random(*alice, open(*alice)), CKR_OK);
 }
 
 TEST_F(ServingTest, ServesACallAndAnInitWithItsCall) {

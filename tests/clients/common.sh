@@ -3,6 +3,8 @@
 # ones, "remote" a remote one, which is not made to fail. To be sourced.
 # shellcheck shell=bash
 set -euo pipefail
+# Nothing ever comes from it: to wait for a moment costs no process, thousands of which confuse the shell.
+exec {never}<> <(:)
 
 source_dir=$(cd "$(dirname "${BASH_SOURCE[0]}")/../.." && pwd)
 client=$(basename "$0" .sh)
@@ -96,7 +98,7 @@ await() {
   shift
   until "$@"; do
     ((SECONDS <= until)) || return 1
-    read -r -t 0.02 <> <(:) || true
+    read -r -t 0.02 -u "$never" || true
   done
 }
 wait_for() { await "$@" || failed "gave up waiting for: ${*:2}"; }

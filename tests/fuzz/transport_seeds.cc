@@ -47,7 +47,7 @@ class Corpora {
     });
     addFrame("goodbye", [](Buffer& to) { putGoodbye(to, {Farewell::Limit, "too many"}); });
     addFrame("state", [](Buffer& to) { putStateChange(to, {"0123", PartitionState::Revoked}); });
-    addFrame("heartbeat", [](Buffer& to) { putHeartbeat(to, std::vector<std::uint32_t>{1, 2, 300}); });
+    addFrame("heartbeat", [](Buffer& to) { putHeartbeat(to, {1234, 5678, {1, 2, 300}}); });
     addFrame("cancel", [](Buffer& to) { putCancel(to, 12); });
     write(where_ / "transport_frame" / "all", all);
   }

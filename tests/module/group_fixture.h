@@ -29,8 +29,11 @@ inline CK_ATTRIBUTE ofClass(CK_OBJECT_CLASS& value) { return {CKA_CLASS, &value,
 inline CK_ATTRIBUTE flag(CK_ATTRIBUTE_TYPE type, bool value = true) {
   return {type, value ? &yes : &no, sizeof(CK_BBOOL)};
 }
+// The text stays for as long as the thread does, also where the template is used later.
 inline CK_ATTRIBUTE text(CK_ATTRIBUTE_TYPE type, const std::string& value) {
-  return {type, const_cast<char*>(value.data()), value.size()};
+  thread_local std::set<std::string> kept;
+  const std::string& own = *kept.insert(value).first;
+  return {type, const_cast<char*>(own.data()), own.size()};
 }
 
 /// Polls until the condition holds; fails the test after half a minute.
@@ -156,6 +159,28 @@ class WorkingGroup : public GroupTest {
           CKR_OK);
       direct.push_back(own);
     }
+  }
+
+  /// As another process finds the group: nothing is known of its objects.
+  void startAnew() {
+    ASSERT_EQ(client.f->C_Finalize(nullptr), CKR_OK);
+    direct.clear();
+    ASSERT_NO_FATAL_FAILURE(SetUp());
+  }
+
+  /// By its slot, so that the rules that name its serial number stay when this one is taken back.
+  std::string slot(std::size_t index) const { return std::to_string(slotOnSoftHsm(store.serial(index))); }
+  bool lose(std::size_t index) const {
+    const std::string line = "has dropped member: " + store.serial(index);
+    const std::size_t before = logged(line);
+    tell("fail " + slot(index) + " * CKR_DEVICE_REMOVED");
+    return await([&] { return client.random(session) == CKR_OK && logged(line) > before; }, line);
+  }
+  bool recover(std::size_t index) const {
+    const std::string line = "succeeded for member: " + store.serial(index);
+    const std::size_t before = logged(line);
+    tell("heal " + slot(index));
+    return await([&] { return logged(line) > before; }, line);
   }
 
   CK_SLOT_ID slotOnSoftHsm(const std::string& serial) const {

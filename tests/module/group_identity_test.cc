@@ -30,27 +30,7 @@ class GroupIdentity : public WorkingGroup {
     return client.f->C_GenerateKeyPair(session, &mechanism, publicKey.data(), publicKey.size(), privateKey.data(),
                                        privateKey.size(), &made.publicKey, &made.privateKey);
   }
-  /// As another process finds the group: nothing is known of its objects.
-  void startAnew() {
-    ASSERT_EQ(client.f->C_Finalize(nullptr), CKR_OK);
-    direct.clear();
-    ASSERT_NO_FATAL_FAILURE(SetUp());
-  }
 
-  // By its slot, so that the rules that name its serial number stay when this one is taken back.
-  std::string slot(std::size_t index) const { return std::to_string(slotOnSoftHsm(store.serial(index))); }
-  bool lose(std::size_t index) const {
-    const std::string line = "has dropped member: " + store.serial(index);
-    const std::size_t before = logged(line);
-    tell("fail " + slot(index) + " * CKR_DEVICE_REMOVED");
-    return await([&] { return client.random(session) == CKR_OK && logged(line) > before; }, line);
-  }
-  bool recover(std::size_t index) const {
-    const std::string line = "succeeded for member: " + store.serial(index);
-    const std::size_t before = logged(line);
-    tell("heal " + slot(index));
-    return await([&] { return logged(line) > before; }, line);
-  }
   bool onlyOneIsLeft(std::size_t index) const {
     for (std::size_t i = 0; i < direct.size(); ++i) {
       if (i != index && !lose(i)) return false;

@@ -43,6 +43,37 @@ TEST_P(GroupLyingMember, CostsNobodyElse) {
   EXPECT_EQ(client.f->C_DestroyObject(session, key), CKR_OK);
 }
 
+class GroupSwappedMember : public GroupTest {
+ protected:
+  GroupSwappedMember() {
+    setenv("P11HA_LIAR", store.serial(0).c_str(), 1);
+    setenv("P11HA_LIES", lies().c_str(), 1);
+    std::filesystem::create_directory(lies());
+    configure(configuration(
+        theGroup(), "   HAOnly = 1;\n",
+        "   Module00Path = " P11HA_BINARY_DIR "/lib/p11ha-lying.so;\n   Module01Path = " + kFailingModule + ";\n"));
+  }
+  ~GroupSwappedMember() override { unsetenv("P11HA_LIES"); }
+
+  std::string lies() const { return (store.folder() / "lies").string(); }
+};
+
+TEST_F(GroupSwappedMember, AnotherTokenInItsSlotIsNotTakenForIt) {
+  const Client client(module());
+  ASSERT_EQ(client.f->C_Initialize(nullptr), CKR_OK);
+  const CK_SESSION_HANDLE session = client.open(0);
+  ASSERT_EQ(client.login(session), CKR_OK);
+  const std::ofstream swapped(lies() + "/another token");
+  const std::ofstream fails(lies() + "/no random");
+  for (int i = 0; i < 6; ++i) EXPECT_EQ(client.random(session), CKR_OK);
+  const std::string line = "failed for member: " + store.serial(0) +
+                           ". Manual Recover or Auto Recovery will not be able to recover this member. Code: "
+                           "0x000000E1 : CKR_TOKEN_NOT_RECOGNIZED\n";
+  EXPECT_TRUE(await([&] { return countOf(log(), line) == 1; }, line));
+  EXPECT_EQ(countOf(log(), "has dropped member: " + store.serial(0)), 1U);
+  for (int i = 0; i < 6; ++i) EXPECT_EQ(client.random(session), CKR_OK);
+}
+
 INSTANTIATE_TEST_SUITE_P(About, GroupLyingMember,
                          testing::Values(Lie{"no list", 0}, Lie{"an old list", 0}, Lie{"many slots", 0},
                                          Lie{"more slots than room", 0}, Lie{"many mechanisms", 0},

@@ -1,9 +1,10 @@
 // A PKCS#11 module that shows one SoftHSM token, P11HA_LIAR, and lies about what P11HA_LIE says. For one thread that
-// sets both before C_Initialize.
+// sets both before C_Initialize. Some lies begin later, as soon as a file of their name is in the folder P11HA_LIES.
 #include <dlfcn.h>
 
 #include <cstdlib>
 #include <cstring>
+#include <filesystem>
 
 #include "cryptoki/pkcs11.h"
 
@@ -18,6 +19,11 @@ CK_SLOT_ID theSlot = 0;
 bool lies(const char* about) {
   const char* lie = std::getenv("P11HA_LIE");
   return lie != nullptr && std::strcmp(lie, about) == 0;
+}
+
+bool liesByNow(const char* about) {
+  const char* folder = std::getenv("P11HA_LIES");
+  return folder != nullptr && std::filesystem::exists(std::filesystem::path(folder) / about);
 }
 
 CK_RV initialize(void* arguments) {
@@ -38,6 +44,17 @@ CK_RV getSlotList(CK_BBOOL, CK_SLOT_ID_PTR slots, CK_ULONG_PTR count) {
   if (slots != nullptr) *slots = theSlot;
   *count = lies("many slots") || (lies("more slots than room") && slots != nullptr) ? kHuge : 1;
   return CKR_OK;
+}
+
+CK_RV getTokenInfo(CK_SLOT_ID slot, CK_TOKEN_INFO_PTR info) {
+  const CK_RV rv = honest->C_GetTokenInfo(slot, info);
+  if (rv == CKR_OK && liesByNow("another token")) std::memset(info->serialNumber, '7', sizeof info->serialNumber);
+  return rv;
+}
+
+CK_RV generateRandom(CK_SESSION_HANDLE session, CK_BYTE_PTR random, CK_ULONG length) {
+  if (liesByNow("no random")) return CKR_DEVICE_REMOVED;
+  return honest->C_GenerateRandom(session, random, length);
 }
 
 CK_RV getMechanismList(CK_SLOT_ID slot, CK_MECHANISM_TYPE_PTR types, CK_ULONG_PTR count) {
@@ -67,6 +84,8 @@ void fill() {
   list = *honest;
   list.C_Initialize = initialize;
   list.C_GetSlotList = getSlotList;
+  list.C_GetTokenInfo = getTokenInfo;
+  list.C_GenerateRandom = generateRandom;
   list.C_GetMechanismList = getMechanismList;
   list.C_GetAttributeValue = getAttributeValue;
   list.C_WrapKey = wrapKey;

@@ -41,6 +41,23 @@ class ManualScheduler final : public base::Scheduler {
     }
   }
 
+  /// Runs the task that comes next, if one is posted or due. False: there is none.
+  bool runOne() {
+    base::Task task;
+    if (!posted_.empty()) {
+      task = std::move(posted_.front());
+      posted_.erase(posted_.begin());
+    } else if (!timers_.empty() && timers_.begin()->first.first <= clock_.now()) {
+      task = std::move(timers_.begin()->second);
+      timers_.erase(timers_.begin());
+    } else {
+      return false;
+    }
+    task();
+    return true;
+  }
+  std::size_t timers() const { return timers_.size(); }
+
   /// Forgets everything, as a thread does that is stopped.
   void clear() {
     posted_.clear();
@@ -82,6 +99,12 @@ class InlineWorkers final : public base::Workers {
     std::vector<base::Task> tasks;
     tasks.swap(queue_);
     for (const base::Task& task : tasks) task();
+  }
+  /// One of them.
+  void runQueued(std::size_t which) {
+    const base::Task task = std::move(queue_[which]);
+    queue_.erase(queue_.begin() + static_cast<std::ptrdiff_t>(which));
+    task();
   }
   std::size_t queued() const { return queue_.size(); }
 

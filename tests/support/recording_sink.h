@@ -2,7 +2,9 @@
 #pragma once
 
 #include <ctime>
+#include <functional>
 #include <string>
+#include <variant>
 #include <vector>
 
 #include "base/mutex.h"
@@ -15,12 +17,24 @@ class RecordingSink final : public halog::Sink {
  public:
   void write(std::string_view group, const halog::Event& event) noexcept override {
     base::Lock lock(mutex_);
+    if (onWrite) onWrite(event);
     events_.push_back(event);
     groups_.emplace_back(group);
   }
+  /// Told of each line before it is remembered. Set before the first.
+  std::function<void(const halog::Event&)> onWrite;
+
   std::vector<halog::Event> events() const {
     base::Lock lock(mutex_);
     return events_;
+  }
+  /// How many of that kind there are.
+  template <class E>
+  std::size_t count() const {
+    base::Lock lock(mutex_);
+    std::size_t found = 0;
+    for (const halog::Event& event : events_) found += std::holds_alternative<E>(event) ? 1 : 0;
+    return found;
   }
 
  private:

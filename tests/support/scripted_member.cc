@@ -58,6 +58,13 @@ std::size_t ScriptedMember::count(Fn fn) const {
   return static_cast<std::size_t>(std::count_if(made.begin(), made.end(), [fn](const Made& m) { return m.fn == fn; }));
 }
 
+std::size_t ScriptedMember::objectsLabelled(const std::string& label) const {
+  return static_cast<std::size_t>(std::count_if(objects_.begin(), objects_.end(), [&](const auto& entry) {
+    const auto value = entry.second.find(CKA_LABEL);
+    return value && std::string(value->begin(), value->end()) == label;
+  }));
+}
+
 bool ScriptedMember::visible(const Template& object) const {
   return user_ == CKU_USER || !object.boolean(CKA_PRIVATE).value_or(true);
 }
@@ -202,7 +209,11 @@ CK_RV ScriptedMember::login(const Call& call) {
   const auto userType = call.get<CK_USER_TYPE>(1);
   if (user_ == userType) return CKR_USER_ALREADY_LOGGED_IN;
   if (user_) return CKR_USER_ANOTHER_ALREADY_LOGGED_IN;
-  if (std::string(call.get<const char*>(2), call.get<CK_ULONG>(3)) != pin) return CKR_PIN_INCORRECT;
+  if (stands != cryptoki::Standing::Active) return CKR_USER_NOT_LOGGED_IN;
+  const auto* const given = call.get<const char*>(2);
+  const bool byPad = given == nullptr && (tokenFlags & CKF_PROTECTED_AUTHENTICATION_PATH) != 0;
+  if (given == nullptr && !byPad) return CKR_ARGUMENTS_BAD;
+  if (!byPad && std::string(given, call.get<CK_ULONG>(3)) != pin) return CKR_PIN_INCORRECT;
   user_ = userType;
   return CKR_OK;
 }

@@ -31,6 +31,7 @@ class ScriptedMember final : public cryptoki::Member {
 
   const std::string& serial() const override { return serial_; }
   CK_RV attach() override;
+  cryptoki::Standing standing() const override { return stands; }
   cryptoki::Outcome execute(const cryptoki::Call& call) override;
 
   /// Puts an object there; the same on several members is the same object.
@@ -45,10 +46,14 @@ class ScriptedMember final : public cryptoki::Member {
   bool hasSession(CK_SESSION_HANDLE session) const { return sessions_.contains(session); }
   std::size_t openSessions() const { return sessions_.size(); }
   std::size_t objectCount() const { return objects_.size(); }
+  /// What initialising it anew does, or what nobody was told of.
+  void loseObjects() { objects_.clear(); }
+  std::size_t objectsLabelled(const std::string& label) const;
 
   Script script;
   CK_RV attachRv = CKR_OK;
-  std::optional<cryptoki::Outcome> down;  // what everything answers, attach() too
+  cryptoki::Standing stands = cryptoki::Standing::Active;  // nobody logs in unless Active
+  std::optional<cryptoki::Outcome> down;                   // what everything answers, attach() too
   std::string pin;
   CK_FLAGS tokenFlags = CKF_RNG | CKF_LOGIN_REQUIRED | CKF_TOKEN_INITIALIZED | CKF_USER_PIN_INITIALIZED;
   std::vector<CK_MECHANISM_TYPE> mechanisms = {CKM_RSA_PKCS, CKM_ECDSA};

@@ -99,9 +99,6 @@ std::string makeInChild(const TokenMaker& maker, std::size_t count) {
 
 SoftHsmStore::SoftHsmStore(std::size_t tokens, std::string pin, std::string soPin)
     : pin_(std::move(pin)), soPin_(std::move(soPin)) {
-  std::string name = (std::filesystem::temp_directory_path() / "p11ha-softhsm-XXXXXX").string();
-  if (mkdtemp(name.data()) == nullptr) throw std::runtime_error(name + " cannot be made");
-  folder_ = name;
   std::filesystem::create_directory(folder_ / "tokens");
   std::ofstream(configuration()) << "directories.tokendir = " << (folder_ / "tokens").string()
                                  << "\nobjectstore.backend = file\nlog.level = ERROR\nslots.removable = false\n"
@@ -114,11 +111,6 @@ SoftHsmStore::SoftHsmStore(std::size_t tokens, std::string pin, std::string soPi
     serials_.push_back(line);
   }
   if (serials_.size() != tokens) throw std::runtime_error("SoftHSM tokens: the child that makes them died");
-}
-
-SoftHsmStore::~SoftHsmStore() {
-  std::error_code ignored;
-  std::filesystem::remove_all(folder_, ignored);
 }
 
 }  // namespace p11ha::tests

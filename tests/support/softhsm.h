@@ -5,6 +5,8 @@
 #include <string>
 #include <vector>
 
+#include "tests/support/temporary_directory.h"
+
 namespace p11ha::tests {
 
 /// The SoftHSM of this machine.
@@ -17,9 +19,6 @@ inline constexpr char kSoftHsmModule[] = "/usr/lib/softhsm/libsofthsm2.so";
 class SoftHsmStore {
  public:
   explicit SoftHsmStore(std::size_t tokens, std::string pin = "12345678", std::string soPin = "87654321");
-  ~SoftHsmStore();
-  SoftHsmStore(const SoftHsmStore&) = delete;
-  SoftHsmStore& operator=(const SoftHsmStore&) = delete;
 
   /// For whatever else the test wants to have removed with the store.
   const std::filesystem::path& folder() const { return folder_; }
@@ -35,7 +34,8 @@ class SoftHsmStore {
  private:
   const std::string pin_;
   const std::string soPin_;
-  std::filesystem::path folder_;
+  const TemporaryDirectory temporary_{"softhsm"};
+  const std::filesystem::path folder_ = temporary_.path();
   std::vector<std::string> serials_;
 };
 

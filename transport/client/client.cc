@@ -7,6 +7,8 @@
 #include <algorithm>
 #include <system_error>
 
+#include "base/quiet_thread.h"
+
 namespace p11ha::transport {
 namespace {
 
@@ -28,7 +30,10 @@ base::Result<std::unique_ptr<Client>, std::string> Client::make(ClientSettings s
 }
 
 Client::Client(ClientSettings settings, const ApplicationId& application)
-    : settings_(std::move(settings)), application_(application), name_(ownName()), keeper_([this] { keep(); }) {}
+    : settings_(std::move(settings)),
+      application_(application),
+      name_(ownName()),
+      keeper_(base::quietThread([this] { keep(); })) {}
 
 Client::~Client() {
   {
@@ -83,7 +88,7 @@ std::vector<Client::Listing> Client::list() {
   std::vector<std::thread> asking;
   for (std::size_t server = 0; server < listings.size(); ++server) {
     try {
-      asking.emplace_back(ask, server);
+      asking.push_back(base::quietThread([&ask, server] { ask(server); }));
     } catch (const std::system_error&) {
       ask(server);
     }

@@ -24,6 +24,8 @@ constexpr std::uint32_t kPlaceMask = (1U << kPlaceBits) - 1;
 constexpr std::size_t kSealed = 256UL << 10;
 // What a server may ask for at most, so that one that is gone is noticed for all it says.
 constexpr std::chrono::milliseconds kLongestHeartbeat{10'000};
+// Bytes a second: what is late and comes with less than that will never catch up in time.
+constexpr std::uint64_t kLeastRate = 64UL << 10;
 constexpr Limits kMostLimits{.payload = 1UL << 30, .outputs = 1UL << 30};
 
 using base::now;
@@ -45,6 +47,11 @@ Monotonic::duration sliceOf(Monotonic::duration silence) {
   return std::clamp<Monotonic::duration>(silence / 100, milliseconds(4), milliseconds(16));
 }
 
+std::uint64_t leastIn(Monotonic::duration time) {
+  return kLeastRate * static_cast<std::uint64_t>(std::chrono::duration_cast<std::chrono::milliseconds>(time).count()) /
+         1000;
+}
+
 void setTimeout(int socket, int option, Monotonic::duration time) {
   const auto microseconds = std::chrono::duration_cast<std::chrono::microseconds>(time).count();
   const timeval value{microseconds / 1'000'000, microseconds % 1'000'000};
@@ -54,16 +61,18 @@ void setTimeout(int socket, int option, Monotonic::duration time) {
 }  // namespace
 
 Link::Link(Socket socket, TlsChannel channel, std::unique_ptr<FrameReader> frames, const Greeting& greeting,
-           const LinkPolicy& policy)
+           PartitionState state, const LinkPolicy& policy)
     : socket_(std::move(socket)),
       limits_(within(greeting.limits)),
       most_(std::clamp<std::size_t>(greeting.maxInFlight, 1, kPlaceMask)),
       silence_(silenceOf(policy, greeting.heartbeatInterval)),
       slice_(sliceOf(silence_)),
+      partitionState_(state),
       channel_(std::move(channel)),
       frames_(std::move(frames)),
       received_(std::make_unique<std::array<std::uint8_t, kReceived>>()),
-      lookedAt_(now()) {
+      lookedAt_(now()),
+      inflow_(silence_ / 2) {
   const int fd = socket_.get();
   fcntl(fd, F_SETFL, fcntl(fd, F_GETFL) & ~O_NONBLOCK);
   setTimeout(fd, SO_RCVTIMEO, slice_);
@@ -364,8 +373,22 @@ bool Link::isSilent() const {
   return false;
 }
 
+bool Link::isTrickling(Monotonic::duration late) const {
+  return late > silence_ && inflow_.recent() < leastIn(inflow_.window());
+}
+
+bool Link::isTaken(std::uint64_t arrived) {
+  if (arrived == Heartbeat::kHoldsBack) {
+    outflow_.heldBack(sent_, listened_);
+  } else {
+    outflow_.heard(sent_, arrived, listened_);
+  }
+  return outflow_.late() <= silence_ || outflow_.recent() >= leastIn(outflow_.late());
+}
+
 void Link::take(std::span<const std::uint8_t> bytes) {
   heardAt_ = listened_;
+  inflow_.heard(bytes.size(), listened_);
   channel_.feed(bytes);
   try {
     do {
@@ -377,10 +400,12 @@ void Link::take(std::span<const std::uint8_t> bytes) {
         if (status == TlsChannel::Status::Failed) fail(channel_.error());
         // A part of a record.
         movedAt_ = listened_;
-        return;
+        break;
       }
       if (!takeFrames()) return;
     } while (!channel_.drained());
+    // Whatever else comes: a heartbeat is due, too.
+    if (isTrickling(listened_ - beatAt_)) fail("it only trickles");
   } catch (const std::bad_alloc&) {
     fail("no memory left to read from it");
   }
@@ -392,7 +417,7 @@ bool Link::takeFrames() {
     switch (frames_->next(frame)) {
       case FrameReader::Next::Frame:
         any = true;
-        if (takeFrame(frame)) continue;
+        if (takeFrame(frame) && !failed_) continue;
         return false;
       case FrameReader::Next::Incomplete:
         if (!any) movedAt_ = listened_;
@@ -438,13 +463,8 @@ bool Link::takeAnswer(const Frame& frame) {
 bool Link::takeControl(const Frame& frame) {
   switch (static_cast<Control>(frame.header.opcode)) {
     case Control::Heartbeat: {
-      const auto requests = readHeartbeat(frame.payload);
-      if (!requests) return false;
-      for (const std::uint32_t request : *requests) {
-        Place* const place = find(request);
-        if (place != nullptr && place->pending != nullptr) place->pending->heardAt = listened_;
-      }
-      return true;
+      const auto heartbeat = readHeartbeat(frame.payload);
+      return heartbeat && takeHeartbeat(*heartbeat);
     }
     case Control::PartitionState: {
       const auto change = readStateChange(frame.payload);
@@ -464,6 +484,25 @@ bool Link::takeControl(const Frame& frame) {
     default:
       return false;
   }
+}
+
+bool Link::takeHeartbeat(const Heartbeat& heartbeat) {
+  if (heartbeat.sentAt > Lateness::kLatestSent) return false;
+  const auto at = std::chrono::duration_cast<Lateness::Milliseconds>(listened_);
+  if (isTrickling(lateness_.heard(heartbeat.sentAt, at))) {
+    fail("it only trickles");
+    return true;
+  }
+  if (!isTaken(heartbeat.arrived)) {
+    fail("what is sent to it only trickles");
+    return true;
+  }
+  beatAt_ = listened_;
+  for (const std::uint32_t request : heartbeat.requests) {
+    Place* const place = find(request);
+    if (place != nullptr && place->pending != nullptr) place->pending->heardAt = listened_;
+  }
+  return true;
 }
 
 void Link::finish(Pending& pending) {

@@ -9,6 +9,7 @@
 #include "base/clock.h"
 #include "base/mutex.h"
 #include "cryptoki/member.h"
+#include "transport/client/lateness.h"
 #include "transport/client/signal.h"
 #include "transport/client/socket.h"
 #include "transport/codec/request.h"
@@ -43,9 +44,9 @@ struct LinkAnswer {
 /// Once it has failed it stays so: every call is answered NotSent, if nothing of it had left this process, or Unknown.
 class Link {
  public:
-  /// `frames` may hold what came behind the greeting.
+  /// `frames` may hold what came behind the greeting. `state`: of the partition, by the greeting.
   Link(Socket socket, TlsChannel channel, std::unique_ptr<FrameReader> frames, const Greeting& greeting,
-       const LinkPolicy& policy);
+       PartitionState state, const LinkPolicy& policy);
   ~Link();
   Link(const Link&) = delete;
   Link& operator=(const Link&) = delete;
@@ -130,6 +131,9 @@ class Link {
 
   void listened() P11HA_REQUIRES(mutex_);
   bool isSilent() const P11HA_REQUIRES(mutex_);
+  bool takeHeartbeat(const Heartbeat& heartbeat) P11HA_REQUIRES(mutex_);
+  bool isTrickling(base::Monotonic::duration late) const P11HA_REQUIRES(mutex_);
+  bool isTaken(std::uint64_t arrived) P11HA_REQUIRES(mutex_);
   Place* find(std::uint32_t id) P11HA_REQUIRES(mutex_);
   void finish(Pending& pending) P11HA_REQUIRES(mutex_);
   void fail(const std::string& why) P11HA_REQUIRES(mutex_);
@@ -143,7 +147,7 @@ class Link {
   const base::Monotonic::duration slice_;  // how long the socket is waited for at a time
   std::atomic<bool> usable_{true};         // changed under the lock
   std::atomic<std::uint32_t> stateChanges_{0};
-  std::atomic<PartitionState> partitionState_{PartitionState::Active};
+  std::atomic<PartitionState> partitionState_;
 
   mutable base::Mutex mutex_;
   base::Condition room_;
@@ -179,6 +183,11 @@ class Link {
   base::Monotonic::duration listened_ P11HA_GUARDED_BY(mutex_){};
   base::Monotonic::duration heardAt_ P11HA_GUARDED_BY(mutex_){};  // anything at all
   base::Monotonic::duration movedAt_ P11HA_GUARDED_BY(mutex_){};  // anything but a heartbeat; something was sent
+  // A connection may be slow, and it may be late, but not both: its answers would come after everybody's deadline.
+  Inflow inflow_ P11HA_GUARDED_BY(mutex_);
+  Outflow outflow_ P11HA_GUARDED_BY(mutex_);
+  base::Monotonic::duration beatAt_ P11HA_GUARDED_BY(mutex_){};  // the last heartbeat
+  Lateness lateness_ P11HA_GUARDED_BY(mutex_);
 };
 
 }  // namespace p11ha::transport

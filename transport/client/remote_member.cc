@@ -5,6 +5,7 @@
 #include <system_error>
 #include <utility>
 
+#include "base/quiet_thread.h"
 #include "cryptoki/call_time.h"
 #include "cryptoki/text.h"
 #include "transport/client/client.h"
@@ -20,7 +21,11 @@ using cryptoki::Route;
 
 namespace {
 
-constexpr Outcome kNotConnected{CKR_DEVICE_ERROR, Fate::NotSent};
+// A try that ends before it has begun still begins: what follows it must not be counted from a call before.
+Outcome notConnected() {
+  cryptoki::callBegan();
+  return {CKR_DEVICE_ERROR, Fate::NotSent};
+}
 
 using base::now;
 
@@ -38,6 +43,13 @@ bool changesMinds(Fn fn) {
     default:
       return false;
   }
+}
+
+PartitionState stateOf(const std::string& serial, const Greeting& greeting) {
+  for (const PartitionInfo& partition : greeting.partitions) {
+    if (partition.serial == serial) return partition.state;
+  }
+  return PartitionState::Active;
 }
 
 }  // namespace
@@ -60,7 +72,7 @@ void RemoteMember::beginAttach() {
   beginning_.store(true);
   base::Lock begun(firstMutex_);
   try {
-    first_ = std::thread([this] {
+    first_ = base::quietThread([this] {
       base::Lock lock(attaching_);
       // Whoever came first has done it already.
       if (beginning_.exchange(false)) firstAttached_ = attachNow();
@@ -110,15 +122,19 @@ CK_RV RemoteMember::connect() {
   }
   if (home_) return connectTo(*home_);
   CK_RV rv = CKR_TOKEN_NOT_PRESENT;
+  std::string reason;
   for (std::size_t server = 0; server < client_.settings().servers.size(); ++server) {
     const CK_RV there = connectTo(server);
     if (there == CKR_OK) {
       home_ = server;
       return CKR_OK;
     }
-    // One that cannot be asked may have it.
-    if (there != CKR_TOKEN_NOT_PRESENT) rv = there;
+    // One that cannot be asked may have it: then that is the problem, not that others do not.
+    if (there == CKR_TOKEN_NOT_PRESENT) continue;
+    rv = there;
+    reason = problem();
   }
+  if (rv != CKR_TOKEN_NOT_PRESENT) note(reason);
   return rv;
 }
 
@@ -132,9 +148,16 @@ CK_RV RemoteMember::connectTo(std::size_t server) {
       return dialled.error().rv;
     }
     links.push_back(std::make_unique<Link>(std::move(dialled->socket), std::move(dialled->channel),
-                                           std::move(dialled->frames), dialled->greeting, client_.settings().link));
+                                           std::move(dialled->frames), dialled->greeting,
+                                           stateOf(serial_, dialled->greeting), client_.settings().link));
   }
   const auto fresh = std::make_shared<Attachment>(std::move(links));
+  // What else it answers, whoever called attach() will meet again.
+  CK_TOKEN_INFO info{};
+  const auto asked = makeCall<Fn::GetTokenInfo>(CK_SLOT_ID{0}, &info);
+  const Outcome shown = fresh->first().call(asked, nullptr, deadlineOf(Fn::GetTokenInfo)).outcome;
+  if (shown.fate != Fate::Answered) return shown.rv;
+  if (shown.rv == CKR_OK && cryptoki::unpad(info.serialNumber) != serial_) return CKR_TOKEN_NOT_RECOGNIZED;
   std::shared_ptr<Attachment> old;
   {
     base::Lock lock(mutex_);
@@ -162,6 +185,20 @@ std::string RemoteMember::problem() const {
   return problem_;
 }
 
+cryptoki::Standing RemoteMember::standing() const {
+  const auto attachment = current();
+  if (attachment == nullptr) return cryptoki::Standing::Active;
+  switch (attachment->first().partitionState()) {
+    case PartitionState::Active:
+      break;
+    case PartitionState::Deactivated:
+      return cryptoki::Standing::Deactivated;
+    case PartitionState::Revoked:
+      return cryptoki::Standing::Revoked;
+  }
+  return cryptoki::Standing::Active;
+}
+
 void RemoteMember::close() {
   std::shared_ptr<Attachment> old;
   {
@@ -173,9 +210,9 @@ void RemoteMember::close() {
 }
 
 base::Monotonic RemoteMember::deadlineOf(Fn fn) const {
-  const bool isKeyGeneration = fn == Fn::GenerateKey || fn == Fn::GenerateKeyPair;
   const ClientSettings& settings = client_.settings();
-  return cryptoki::callBegan() + (isKeyGeneration ? settings.keyGenerationDeadline : settings.callDeadline);
+  return cryptoki::callBegan() +
+         (cryptoki::isKeyGeneration(fn) ? settings.keyGenerationDeadline : settings.callDeadline);
 }
 
 Outcome RemoteMember::execute(const Call& call) {
@@ -195,7 +232,7 @@ Outcome RemoteMember::dispatch(const Call& call) {
 
 Outcome RemoteMember::executeInSlot(const Call& call) {
   const auto attachment = current();
-  if (attachment == nullptr || !attachment->usable()) return kNotConnected;
+  if (attachment == nullptr || !attachment->usable()) return notConnected();
   switch (call.fn) {
     case Fn::OpenSession:
       return openSession(attachment, call);
@@ -242,10 +279,10 @@ Outcome RemoteMember::executeInSession(const Call& call) {
   const SessionPtr session = find(call.session());
   if (session == nullptr) {
     const auto attachment = current();
-    return attachment == nullptr || !attachment->usable() ? kNotConnected : Outcome{CKR_SESSION_HANDLE_INVALID};
+    return attachment == nullptr || !attachment->usable() ? notConnected() : Outcome{CKR_SESSION_HANDLE_INVALID};
   }
   Attachment& attachment = session->attachment();
-  if (!attachment.usable()) return kNotConnected;
+  if (!attachment.usable()) return notConnected();
   const Outcome outcome = session->execute(call, deadlineOf(call.fn));
   if (changesMinds(call.fn)) attachment.changed();
   return outcome;

@@ -31,12 +31,12 @@ class RemoteMember final : public cryptoki::Member {
 
   const std::string& serial() const override { return serial_; }
   CK_RV attach() override P11HA_EXCLUDES(attaching_);
+  std::string problem() const override P11HA_EXCLUDES(mutex_);
+  cryptoki::Standing standing() const override P11HA_EXCLUDES(mutex_);
   cryptoki::Outcome execute(const cryptoki::Call& call) override;
 
   /// Ends its connections; calls in flight fail, and attach() from now on.
   void close() P11HA_EXCLUDES(mutex_);
-  /// Why the last attach() failed, ready to be shown.
-  std::string problem() const P11HA_EXCLUDES(mutex_);
 
  private:
   using SessionPtr = std::shared_ptr<RemoteSession>;

@@ -18,6 +18,7 @@
 #include <utility>
 
 #include "base/mutex.h"
+#include "base/quiet_thread.h"
 
 namespace p11ha::transport {
 namespace {
@@ -104,7 +105,7 @@ base::Result<Addresses, std::string> resolveUntil(const Endpoint& endpoint, cons
   if (resolve(endpoint, AI_NUMERICHOST, numeric) == 0) return numeric;
   const auto resolving = std::make_shared<Resolving>();
   try {
-    std::thread([resolving, endpoint] {
+    base::quietThread([resolving, endpoint] {
       Addresses found;
       const int error = resolve(endpoint, AI_ADDRCONFIG, found);
       base::Lock lock(resolving->mutex);

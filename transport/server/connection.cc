@@ -16,13 +16,11 @@ namespace {
 
 constexpr std::size_t kReceive = 64UL << 10;
 
-bool isKeyGeneration(Fn fn) { return fn == Fn::GenerateKey || fn == Fn::GenerateKeyPair; }
-
 using base::now;
 
 }  // namespace
 
-Connection::Connection(Worker& worker, HandedConnection handed, Descriptor socket, SSL_CTX& context,
+Connection::Connection(Worker& worker, HandedConnection handed, base::Descriptor socket, SSL_CTX& context,
                        const ServerLimits& bounds)
     : worker_(worker),
       handed_(std::move(handed)),
@@ -50,6 +48,7 @@ bool Connection::decrypt() {
     std::size_t got = 0;
     const TlsChannel::Status status = channel_.read(frames_.room(), got);
     frames_.filled(got);
+    arrived_.fetch_add(got, std::memory_order_relaxed);
     if (got == 0) return status == TlsChannel::Status::WantInput;
     if (channel_.drained()) return true;
   }
@@ -87,20 +86,23 @@ void Connection::flushElsewhere() {
 
 void Connection::heartbeat() {
   if (!greeted()) return;
-  std::vector<std::uint32_t> requests;
+  Heartbeat heartbeat;
   {
     base::Lock lock(mutex_);
-    requests.reserve(inFlight_.size());
-    for (const auto& [request, task] : inFlight_) requests.push_back(request);
+    heartbeat.requests.reserve(inFlight_.size());
+    for (const auto& [request, task] : inFlight_) heartbeat.requests.push_back(request);
   }
-  if (outbox_.postUnlessFull([&](Buffer& to) { putHeartbeat(to, requests); })) flushElsewhere();
+  const auto present = base::now().time_since_epoch();
+  if (!holdsBack_.load()) heartbeat.arrived = arrived_.load(std::memory_order_relaxed);
+  heartbeat.sentAt = static_cast<std::uint64_t>(std::chrono::duration_cast<std::chrono::milliseconds>(present).count());
+  if (outbox_.postUnlessFull([&](Buffer& to) { putHeartbeat(to, heartbeat); })) flushElsewhere();
 }
 
 std::optional<Connection::Overdue> Connection::overdue(std::int64_t present, const ServerLimits& bounds) const {
   base::Lock lock(mutex_);
   for (const auto& [request, task] : inFlight_) {
     const std::int64_t begun = task->begun.load(std::memory_order_acquire);
-    const auto limit = isKeyGeneration(task->fn) ? bounds.keyGeneration : bounds.call;
+    const auto limit = cryptoki::isKeyGeneration(task->fn) ? bounds.keyGeneration : bounds.call;
     if (begun == 0 || present - begun < std::chrono::nanoseconds(limit).count()) continue;
     return Overdue{task->fn, (present - begun) / 1'000'000};
   }
@@ -162,16 +164,17 @@ bool Connection::receive() {
 void Connection::waitForRoom() {
   const auto until = now() + bounds_.send;
   while (true) {
-    {
-      base::Lock lock(mutex_);
-      if (ended_ || held_ <= kMostHeld) break;
-      room_.waitUntil(mutex_, now() + kLook);
-    }
+    base::Lock lock(mutex_);
+    if (ended_ || held_ <= kMostHeld) break;
+    holdsBack_.store(true);
+    room_.waitUntil(mutex_, now() + kLook);
   }
   while (outbox_.waiting() > kMostHeld && now() < until) {
+    holdsBack_.store(true);
     base::Lock lock(mutex_);
     room_.waitUntil(mutex_, now() + kLook);
   }
+  holdsBack_.store(false);
 }
 
 bool Connection::protocolError(const std::string& why) {

@@ -4,8 +4,8 @@
 #include <deque>
 #include <unordered_map>
 
+#include "base/descriptor.h"
 #include "transport/server/access.h"
-#include "transport/server/descriptor.h"
 #include "transport/server/message.h"
 #include "transport/server/outbox.h"
 #include "transport/server/served_token.h"
@@ -22,7 +22,8 @@ class Worker;
 /// back, has only its answer to send.
 class Connection : public std::enable_shared_from_this<Connection> {
  public:
-  Connection(Worker& worker, HandedConnection handed, Descriptor socket, SSL_CTX& context, const ServerLimits& bounds);
+  Connection(Worker& worker, HandedConnection handed, base::Descriptor socket, SSL_CTX& context,
+             const ServerLimits& bounds);
   ~Connection();
   Connection(const Connection&) = delete;
   Connection& operator=(const Connection&) = delete;
@@ -90,7 +91,7 @@ class Connection : public std::enable_shared_from_this<Connection> {
 
   Worker& worker_;
   const HandedConnection handed_;
-  const Descriptor socket_;
+  const base::Descriptor socket_;
   const ServerLimits bounds_;
   base::Mutex channelMutex_;
   TlsChannel channel_;  // under channelMutex_
@@ -102,6 +103,9 @@ class Connection : public std::enable_shared_from_this<Connection> {
   std::atomic<ServedToken*> token_{nullptr};
   std::atomic<bool> greeted_{false};
   std::atomic<bool> draining_{false};
+
+  std::atomic<std::uint64_t> arrived_{0};  // bytes of frames, without the greeting's
+  std::atomic<bool> holdsBack_{false};     // reads nothing, so that what it has becomes less
 
   // The reader's.
   FrameReader frames_;

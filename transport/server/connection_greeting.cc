@@ -136,6 +136,7 @@ std::optional<Goodbye> Connection::greet() {
   limits_ = admission.greeting.limits;
   maxInFlight_ = admission.greeting.maxInFlight;
   frames_.setLimit(frameLimit(limits_));
+  arrived_.fetch_sub(kFrameHeaderSize + frame->payload.size(), std::memory_order_relaxed);
   token_.store(admission.token, std::memory_order_release);
   worker_.ready(*this, client_, application_, request->serial);
   outbox_.post([&](Buffer& to) { putGreeting(to, admission.greeting); });

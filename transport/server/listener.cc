@@ -12,6 +12,8 @@
 #include <memory>
 #include <system_error>
 
+#include "transport/server/origin.h"
+
 namespace p11ha::transport {
 namespace {
 
@@ -40,7 +42,7 @@ std::optional<std::string> Listener::listenTcp(const std::string& address, std::
   if (const int error = getaddrinfo(address.c_str(), std::to_string(port).c_str(), &hints, &found); error != 0)
     return "cannot listen at " + where + ": " + gai_strerror(error);
   const std::unique_ptr<addrinfo, decltype(&freeaddrinfo)> owner(found, &freeaddrinfo);
-  Descriptor fresh(socket(found->ai_family, SOCK_STREAM | SOCK_CLOEXEC | SOCK_NONBLOCK, 0));
+  base::Descriptor fresh(socket(found->ai_family, SOCK_STREAM | SOCK_CLOEXEC | SOCK_NONBLOCK, 0));
   const int on = 1;
   if (!fresh || setsockopt(fresh.get(), SOL_SOCKET, SO_REUSEADDR, &on, sizeof on) != 0 ||
       bind(fresh.get(), found->ai_addr, found->ai_addrlen) != 0 || listen(fresh.get(), kBacklog) != 0)
@@ -62,12 +64,12 @@ std::optional<std::string> Listener::listenLocal(const std::string& path) {
   const auto* const generic = reinterpret_cast<const sockaddr*>(&address);
   struct stat there {};
   if (lstat(path.c_str(), &there) == 0) {
-    const Descriptor probe(socket(AF_UNIX, SOCK_STREAM | SOCK_CLOEXEC, 0));
+    const base::Descriptor probe(socket(AF_UNIX, SOCK_STREAM | SOCK_CLOEXEC, 0));
     if (!S_ISSOCK(there.st_mode)) return path + ": is there already, and is no socket";
     if (connect(probe.get(), generic, sizeof address) == 0) return path + ": somebody listens there already";
     unlink(path.c_str());
   }
-  Descriptor fresh(socket(AF_UNIX, SOCK_STREAM | SOCK_CLOEXEC | SOCK_NONBLOCK, 0));
+  base::Descriptor fresh(socket(AF_UNIX, SOCK_STREAM | SOCK_CLOEXEC | SOCK_NONBLOCK, 0));
   const mode_t before = umask(0177);
   const bool bound = fresh && bind(fresh.get(), generic, sizeof address) == 0;
   umask(before);
@@ -76,13 +78,13 @@ std::optional<std::string> Listener::listenLocal(const std::string& path) {
   return std::nullopt;
 }
 
-Listener::Accepted Listener::accept(Descriptor& connection, std::string& peer) {
+Listener::Accepted Listener::accept(base::Descriptor& connection, Peer& peer) {
   sockaddr_storage from{};
   socklen_t size = sizeof from;
   auto* const generic = reinterpret_cast<sockaddr*>(&from);
-  connection = Descriptor(accept4(socket_.get(), generic, &size, SOCK_CLOEXEC | SOCK_NONBLOCK));
+  connection = base::Descriptor(accept4(socket_.get(), generic, &size, SOCK_CLOEXEC | SOCK_NONBLOCK));
   if (connection) {
-    peer = nameOf(generic, size);
+    peer = {nameOf(generic, size), originOf(generic)};
     return Accepted::Connection;
   }
   if (errno != EMFILE && errno != ENFILE && errno != ENOBUFS && errno != ENOMEM) return Accepted::Nothing;

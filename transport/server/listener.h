@@ -5,7 +5,7 @@
 #include <string>
 
 #include "base/clock.h"
-#include "transport/server/descriptor.h"
+#include "base/descriptor.h"
 
 namespace p11ha::transport {
 
@@ -22,8 +22,13 @@ class Listener {
   std::uint16_t port() const { return port_; }
   void close() { socket_.reset(); }
 
+  /// Who has connected.
+  struct Peer {
+    std::string name;    // for log lines: host and port, or "local"
+    std::string origin;  // of originOf()
+  };
   enum class Accepted : std::uint8_t { Connection, Nothing, Exhausted };
-  Accepted accept(Descriptor& connection, std::string& peer);
+  Accepted accept(base::Descriptor& connection, Peer& peer);
 
   /// Exhausted: when to listen again.
   bool resting() const { return resting_; }
@@ -31,7 +36,7 @@ class Listener {
   void wake() { resting_ = false; }
 
  private:
-  Descriptor socket_;
+  base::Descriptor socket_;
   std::uint16_t port_ = 0;
   bool resting_ = false;
   base::Monotonic restUntil_;

@@ -274,12 +274,12 @@ Received receiveMessage(int socket, Message& message, bool wait) {
   return Received::Message;
 }
 
-std::optional<std::pair<Descriptor, Descriptor>> makeMessageSockets() {
+std::optional<std::pair<base::Descriptor, base::Descriptor>> makeMessageSockets() {
   int ends[2];
   if (socketpair(AF_UNIX, SOCK_SEQPACKET | SOCK_CLOEXEC, 0, ends) != 0) return std::nullopt;
   const int room = static_cast<int>(kLongestMessage);
   for (const int end : ends) setsockopt(end, SOL_SOCKET, SO_SNDBUF, &room, sizeof room);
-  return std::pair{Descriptor(ends[0]), Descriptor(ends[1])};
+  return std::pair{base::Descriptor(ends[0]), base::Descriptor(ends[1])};
 }
 
 }  // namespace p11ha::transport

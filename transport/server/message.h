@@ -6,10 +6,10 @@
 #include <vector>
 
 #include "base/clock.h"
+#include "base/descriptor.h"
 #include "transport/codec/buffer.h"
 #include "transport/codec/reader.h"
 #include "transport/server/access.h"
-#include "transport/server/descriptor.h"
 #include "transport/wire/client_hello.h"
 
 namespace p11ha::transport {
@@ -119,7 +119,7 @@ std::uint64_t get(Reader& from);
 /// A packet that came.
 struct Message {
   MessageKind kind{};
-  std::vector<Descriptor> descriptors;
+  std::vector<base::Descriptor> descriptors;
   base::SecureBytes bytes;
 
   template <class T>
@@ -145,6 +145,6 @@ enum class Received : std::uint8_t { Message, Nothing, Ended };
 Received receiveMessage(int socket, Message& message, bool wait);
 
 /// A pair of sockets for it, both closed on exec.
-std::optional<std::pair<Descriptor, Descriptor>> makeMessageSockets();
+std::optional<std::pair<base::Descriptor, base::Descriptor>> makeMessageSockets();
 
 }  // namespace p11ha::transport

@@ -129,9 +129,25 @@ CK_RV ServedToken::executeInSession(Call& call, std::uint64_t connection) {
       return login(call);
     case Fn::Logout:
       return logout(call);
-    default:
-      return invoke(call);
+    default: {
+      const CK_RV rv = invoke(call);
+      return ended_.load(std::memory_order_acquire) ? afterEnd(call, rv) : rv;
+    }
   }
+}
+
+// The login has ended, perhaps under the call, though the module may not have been told yet: modules meet that with any
+// error, and find less than there is.
+CK_RV ServedToken::afterEnd(const Call& call, CK_RV rv) const {
+  if (call.fn == Fn::GetSessionInfo) {
+    auto* const info = call.get<CK_SESSION_INFO*>(1);
+    if (rv == CKR_OK && info != nullptr && info->state == CKS_RO_USER_FUNCTIONS) info->state = CKS_RO_PUBLIC_SESSION;
+    if (rv == CKR_OK && info != nullptr && info->state == CKS_RW_USER_FUNCTIONS) info->state = CKS_RW_PUBLIC_SESSION;
+    return rv;
+  }
+  const bool isSearch = call.fn == Fn::FindObjectsInit || call.fn == Fn::FindObjects;
+  const bool holds = rv == CKR_BUFFER_TOO_SMALL || (rv == CKR_OK && !isSearch);
+  return holds || !needsLogin(call.fn) ? rv : CK_RV{CKR_USER_NOT_LOGGED_IN};
 }
 
 CK_RV ServedToken::close(const ServedSessionPtr& session) {

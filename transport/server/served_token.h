@@ -40,6 +40,7 @@ class ServedToken {
 
   CK_RV executeInSlot(cryptoki::Call& call, std::uint64_t connection);
   CK_RV executeInSession(cryptoki::Call& call, std::uint64_t connection);
+  CK_RV afterEnd(const cryptoki::Call& call, CK_RV rv) const;
   CK_RV open(cryptoki::Call& call, std::uint64_t connection);
   CK_RV close(const ServedSessionPtr& session);
   CK_RV login(cryptoki::Call& call);

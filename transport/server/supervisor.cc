@@ -19,7 +19,6 @@ namespace {
 
 constexpr std::chrono::seconds kEndingTime{5};       // beyond what calls in flight may take
 constexpr std::chrono::milliseconds kTellAgain{50};  // a worker that has taken in nothing
-constexpr std::ptrdiff_t kMostUnproven = 32;         // processes for applications that have not shown who they are
 constexpr int kEvents = 64;
 
 using base::now;
@@ -47,8 +46,8 @@ std::optional<std::string> Supervisor::start() {
   for (const int each : {SIGTERM, SIGINT, SIGHUP, SIGCHLD}) sigaddset(&own, each);
   sigprocmask(SIG_BLOCK, &own, nullptr);
   ::signal(SIGPIPE, SIG_IGN);
-  signals_ = Descriptor(signalfd(-1, &own, SFD_CLOEXEC | SFD_NONBLOCK));
-  poll_ = Descriptor(epoll_create1(EPOLL_CLOEXEC));
+  signals_ = base::Descriptor(signalfd(-1, &own, SFD_CLOEXEC | SFD_NONBLOCK));
+  poll_ = base::Descriptor(epoll_create1(EPOLL_CLOEXEC));
   if (!signals_ || !poll_) return std::generic_category().message(errno);
 
   if (auto wrong = begin(std::move(settings_))) return wrong;
@@ -84,7 +83,7 @@ bool Supervisor::setUp(const Worker& worker) {
   setup.limits = settings_.limits;
   setup.logLevel = settings_.logLevel;
   std::vector<int> files;
-  for (const Descriptor& file : files_.tls) files.push_back(file.get());
+  for (const base::Descriptor& file : files_.tls) files.push_back(file.get());
   files.push_back(log_.descriptor());
   return sendMessage(worker.process.socket.get(), MessageKind::Setup, setup, files);
 }
@@ -106,7 +105,11 @@ int Supervisor::run() {
 int Supervisor::patience() const {
   base::Monotonic next = now() + std::chrono::seconds(3600);
   if (!unfinished_.empty()) next = std::min(next, unfinished_.front().until);
-  for (const auto& [id, controller] : controllers_) next = std::min(next, controller.until);
+  if (!waiting_.empty()) next = std::min(next, mayMakeRoom_);
+  for (const auto& [id, controller] : controllers_) {
+    next = std::min(next, controller.until);
+    if (controllersWait_ && !controller.asked()) next = std::min(next, controller.idleUntil);
+  }
   for (const auto& [pid, ending] : ending_) next = std::min(next, ending.until);
   if (listener_.resting()) next = std::min(next, listener_.restUntil());
   if (control_.resting()) next = std::min(next, control_.restUntil());
@@ -135,7 +138,7 @@ void Supervisor::turn() {
         signal();
         break;
       case Source::Unfinished:
-        look(id);
+        look(id, events[i].events);
         break;
       case Source::Worker:
         hear(id);
@@ -152,6 +155,7 @@ void Supervisor::turn() {
 
 void Supervisor::expire() {
   expireUnfinished();
+  routeWaiting();
   endReload();
   const base::Monotonic present = now();
   for (auto& [id, worker] : workers_) tell(worker);
@@ -160,12 +164,17 @@ void Supervisor::expire() {
     if (each->second.until > present) continue;
     if (each->second.awaited != 0) {
       each->second.awaited = 0;
-      each->second.answer = "1\nsome worker has not taken it over in time\n";
+      each->second.answer =
+          "1\nsome worker has not taken it over in time: the change stays, and is in force there when it does\n";
     } else {
       controllers_.erase(each);
     }
   }
   answerControllers();
+  if (controllersWait_ && roomForController()) {
+    controllersWait_ = false;
+    watch(control_.descriptor(), EPOLLIN, keyOf(Source::Local));
+  }
   for (auto& [pid, ending] : ending_) {
     if (ending.until > present) continue;
     log_.error("worker " + std::to_string(pid) + " does not end: it is killed");
@@ -190,30 +199,15 @@ bool Supervisor::isProven(const Worker& worker) const {
                      [&](Id connection) { return served_.contains(connection); });
 }
 
-// Anybody can have a worker begun: the oldest of those gives way to another.
-void Supervisor::makeRoomForUnproven() {
-  const auto isUnproven = [&](const auto& each) { return !isProven(each.second); };
-  if (std::count_if(workers_.begin(), workers_.end(), isUnproven) < kMostUnproven) return;
-  const auto found = std::find_if(workers_.begin(), workers_.end(), isUnproven);
-  Worker& worker = found->second;
-  const std::set<Id> connections = worker.connections;
-  for (const Id connection : connections)
-    dropUnfinished(connection, "too many applications that have not shown who they are, and this is the oldest");
-  const pid_t pid = worker.process.pid;
-  kill(pid, SIGKILL);
-  letGo(worker);
-  ending_[pid].killed = true;
-}
-
-Supervisor::Worker* Supervisor::workerFor(const Key& key, const std::string& address) {
-  if (const auto known = workerOf_.find(key); known != workerOf_.end()) return &workers_.at(known->second);
+bool Supervisor::tooManyProven(const std::string& address) {
   const auto proven = static_cast<std::size_t>(
       std::count_if(workers_.begin(), workers_.end(), [&](const auto& each) { return isProven(each.second); }));
-  if (proven >= settings_.limits.clients) {
-    log_.warning(address + ": there are " + std::to_string(proven) + " applications already");
-    return nullptr;
-  }
-  makeRoomForUnproven();
+  if (proven < settings_.limits.clients) return false;
+  log_.warning(address + ": there are " + std::to_string(proven) + " applications already");
+  return true;
+}
+
+Supervisor::Worker* Supervisor::beginWorker(const Key& key, const std::string& origin) {
   auto process = WorkerProcess::start();
   if (!process) {
     log_.error(process.error());
@@ -224,7 +218,9 @@ Supervisor::Worker* Supervisor::workerFor(const Key& key, const std::string& add
   worker.id = id;
   worker.key = key;
   worker.process = std::move(*process);
-  worker.heard = now();
+  worker.origin = origin;
+  worker.begun = now();
+  worker.heard = worker.begun;
   tell(worker);
   if (owes(worker)) {
     log_.error("worker " + std::to_string(worker.process.pid) + " takes no settings");
@@ -238,7 +234,8 @@ Supervisor::Worker* Supervisor::workerFor(const Key& key, const std::string& add
 }
 
 void Supervisor::letGo(Worker& worker) {
-  ending_[worker.process.pid] = {now() + settings_.limits.drain + kEndingTime, false};
+  ending_[worker.process.pid] = {now() + settings_.limits.drain + kEndingTime, false,
+                                 worker.everProven ? "" : worker.origin};
   forget(worker);
 }
 
@@ -305,6 +302,7 @@ void Supervisor::obey(Worker& worker, Message& message) {
         unfinishedById_.erase(waiting);
         return;
       }
+      worker.everProven = true;
       served_[ready.id] = {waiting->second->address, ready.serial, ready.client, ready.application,
                            std::chrono::system_clock::now()};
       unfinished_.erase(waiting->second);

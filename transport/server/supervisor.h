@@ -52,6 +52,9 @@ class Supervisor {
     WorkerProcess process;
     WorkerCounts counts;
     std::set<Id> connections;
+    std::string origin;  // of who had it begun
+    base::Monotonic begun;
+    bool everProven = false;
     base::Monotonic heard;  // when its pulse was
     bool owedSetup = true;
     std::uint64_t told = ~0ULL;  // the sequence of the standings that it was told
@@ -60,22 +63,28 @@ class Supervisor {
   // A connection whose client has not shown who it is.
   struct Unfinished {
     Id id = 0;
-    Descriptor socket;  // until it is handed over
-    Id worker = 0;      // then
+    base::Descriptor socket;  // until it is handed over
+    Id worker = 0;            // then
     std::string address;
+    std::string origin;
     base::Monotonic until;
+    std::optional<Destination> wants;  // where it waits for room for its application
   };
   struct Ending {
     base::Monotonic until;
     bool killed = false;  // by the supervisor, which has said why
+    std::string origin;   // of who had it begun and never showed who it was
   };
   struct Controller {
-    Descriptor socket;
+    base::Descriptor socket;
     std::string line;
     std::string answer;
     std::uint64_t awaited = 0;  // the sequence that all workers must have applied before it is answered
     std::uint64_t reload = 0;   // the reload that it waits for; 0: none
+    bool waitsForRoom = false;  // has taken a part of its answer
     base::Monotonic until;
+    base::Monotonic idleUntil;  // without a whole request, it gives way to another then
+    bool asked() const { return !answer.empty() || awaited != 0 || reload != 0; }
   };
   // Settings that are to be taken over, if what they name is there.
   struct Loading {
@@ -84,6 +93,7 @@ class Supervisor {
     ServerSettings settings;
     WorkerFiles files;
     Survey survey;
+    base::Descriptor log;  // of a reload
   };
 
   std::optional<std::string> begin(ServerSettings settings);
@@ -98,10 +108,12 @@ class Supervisor {
   void refuse(const std::string& address, const std::string& why);
   void makeRoom();
   bool isProven(const Worker& worker) const;
-  void makeRoomForUnproven();
-  void look(Id id);
-  void route(std::list<Unfinished>::iterator waiting, const Destination& destination);
-  Worker* workerFor(const Key& key, const std::string& address);
+  bool makeRoomForUnproven(const std::string& origin);
+  void look(Id id, std::uint32_t events);
+  bool route(std::list<Unfinished>::iterator waiting, const Destination& destination);
+  void routeWaiting();
+  bool tooManyProven(const std::string& address);
+  Worker* beginWorker(const Key& key, const std::string& origin);
   bool setUp(const Worker& worker);
   void tell(Worker& worker);
   bool owes(const Worker& worker) const { return worker.owedSetup || worker.told != sequence_; }
@@ -118,12 +130,13 @@ class Supervisor {
 
   void signal();
   void reload();
-  bool beginReload();
+  std::optional<std::string> beginReload();
   void endReload();
-  void reloaded(bool good);
+  void reloaded(const std::optional<std::string>& wrong);
   void drain();
 
   void acceptController();
+  bool roomForController();
   void hearController(Id id);
   /// What to answer at once; nothing: later.
   std::string command(const std::vector<std::string>& words, Controller& controller);
@@ -132,6 +145,7 @@ class Supervisor {
   std::string listClients() const;
   void publish();
   void answerControllers();
+  bool sendAnswer(Id id, Controller& controller);
 
   std::optional<std::string> loadStandings();
   bool saveStandings();
@@ -147,19 +161,22 @@ class Supervisor {
   Standings standings_;
   std::uint64_t sequence_ = 0;
 
-  Descriptor poll_;
-  Descriptor signals_;
+  base::Descriptor poll_;
+  base::Descriptor signals_;
   Listener listener_;
   Listener control_;
   std::string controlPath_;
   Id nextId_ = 1;
   std::list<Unfinished> unfinished_;  // the oldest first
   std::map<Id, std::list<Unfinished>::iterator> unfinishedById_;
+  std::set<Id> waiting_;         // of those, who want a worker and have to wait for room; some may have gone
+  base::Monotonic mayMakeRoom_;  // for one of them, if nothing else happens
   std::map<Id, Served> served_;
   std::map<Id, Worker> workers_;
   std::map<Key, Id> workerOf_;
   std::map<pid_t, Ending> ending_;  // let go, not yet ended
   std::map<Id, Controller> controllers_;
+  bool controllersWait_ = false;  // there is no room, and others have connected
   std::unique_ptr<Loading> loading_;
   bool reloading_ = false;     // loading_ is a reload's
   bool reloadAgain_ = false;   // after it

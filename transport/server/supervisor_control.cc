@@ -10,6 +10,7 @@
 #include <fstream>
 #include <sstream>
 #include <system_error>
+#include <utility>
 
 #include "transport/server/supervisor.h"
 #include "transport/server/supervisor_events.h"
@@ -20,6 +21,7 @@ namespace {
 constexpr std::size_t kMostControllers = 16;
 constexpr std::size_t kLongestLine = 1024;
 constexpr std::chrono::seconds kControlTime{10};
+constexpr std::chrono::seconds kRequestTime{2};
 constexpr std::chrono::seconds kReloadTime{60};
 
 std::vector<std::string> wordsOf(const std::string& line) {
@@ -61,9 +63,34 @@ std::string table(std::vector<std::vector<std::string>> rows) {
 
 }  // namespace
 
+// One that hangs keeps nobody out: the oldest that has not said in time what it wants makes room.
+bool Supervisor::roomForController() {
+  if (controllers_.size() < kMostControllers) return true;
+  const auto isIdle = [](const auto& each) {
+    return !each.second.asked() && each.second.idleUntil <= std::chrono::steady_clock::now();
+  };
+  for (auto idle = controllers_.begin();
+       (idle = std::find_if(idle, controllers_.end(), isIdle)) != controllers_.end();) {
+    const Id id = idle->first;
+    // What it has said already counts.
+    hearController(id);
+    if (const auto again = controllers_.find(id); again != controllers_.end() && !again->second.asked())
+      controllers_.erase(again);
+    if (controllers_.size() < kMostControllers) return true;
+    idle = controllers_.upper_bound(id);
+  }
+  return false;
+}
+
 void Supervisor::acceptController() {
-  Descriptor socket;
-  std::string peer;
+  if (!roomForController()) {
+    // Those that come wait where they are.
+    epoll_ctl(poll_.get(), EPOLL_CTL_DEL, control_.descriptor(), nullptr);
+    controllersWait_ = true;
+    return;
+  }
+  base::Descriptor socket;
+  Listener::Peer peer;
   switch (control_.accept(socket, peer)) {
     case Listener::Accepted::Nothing:
       return;
@@ -73,18 +100,12 @@ void Supervisor::acceptController() {
     case Listener::Accepted::Connection:
       break;
   }
-  if (controllers_.size() >= kMostControllers) {
-    // The oldest that has not said what it wants: one that hangs keeps nobody out.
-    const auto idle = std::find_if(controllers_.begin(), controllers_.end(), [](const auto& each) {
-      return each.second.answer.empty() && each.second.awaited == 0 && each.second.reload == 0;
-    });
-    if (idle == controllers_.end()) return;
-    controllers_.erase(idle);
-  }
   const Id id = nextId_++;
   Controller& controller = controllers_[id];
   controller.socket = std::move(socket);
-  controller.until = std::chrono::steady_clock::now() + kControlTime;
+  const base::Monotonic present = std::chrono::steady_clock::now();
+  controller.until = present + kControlTime;
+  controller.idleUntil = present + kRequestTime;
   watch(controller.socket.get(), EPOLLIN, keyOf(Source::Controller, id));
 }
 
@@ -92,7 +113,8 @@ void Supervisor::hearController(Id id) {
   const auto found = controllers_.find(id);
   if (found == controllers_.end()) return;
   Controller& controller = found->second;
-  char piece[256];
+  if (!controller.answer.empty()) return;  // it takes more of it now
+  char piece[kLongestLine];
   const ssize_t size = recv(controller.socket.get(), piece, sizeof piece, MSG_DONTWAIT);
   if (size < 0 && (errno == EAGAIN || errno == EINTR)) return;
   if (size <= 0 || controller.line.size() + static_cast<std::size_t>(size) > kLongestLine) {
@@ -116,12 +138,28 @@ void Supervisor::answerControllers() {
     const bool applied = std::all_of(workers_.begin(), workers_.end(),
                                      [&](const auto& worker) { return worker.second.applied >= controller.awaited; });
     if (!applied) continue;
-    // As much as a socket takes at once; the rest of a longer answer waits for nobody.
-    const int room = static_cast<int>(controller.answer.size()) + 4096;
-    setsockopt(controller.socket.get(), SOL_SOCKET, SO_SNDBUF, &room, sizeof room);
-    send(controller.socket.get(), controller.answer.data(), controller.answer.size(), MSG_NOSIGNAL | MSG_DONTWAIT);
-    controllers_.erase(each);
+    controller.awaited = 0;
+    if (sendAnswer(each->first, controller)) controllers_.erase(each);
   }
+}
+
+// True: all of it, or nobody is there to take it.
+bool Supervisor::sendAnswer(Id id, Controller& controller) {
+  std::string& answer = controller.answer;
+  while (!answer.empty()) {
+    const ssize_t sent = send(controller.socket.get(), answer.data(), answer.size(), MSG_NOSIGNAL | MSG_DONTWAIT);
+    if (sent < 0 && errno == EINTR) continue;
+    if (sent < 0 && errno != EAGAIN) return true;
+    if (sent < 0) {
+      if (!std::exchange(controller.waitsForRoom, true)) {
+        controller.until = std::chrono::steady_clock::now() + kControlTime;
+        watch(controller.socket.get(), EPOLLOUT, keyOf(Source::Controller, id));
+      }
+      return false;
+    }
+    answer.erase(0, static_cast<std::size_t>(sent));
+  }
+  return true;
 }
 
 const Partition* Supervisor::find(std::string_view name) const {
@@ -257,14 +295,13 @@ bool Supervisor::saveStandings() {
     log_.error(file + ": " + std::generic_category().message(errno) + ": the partitions' states are not kept");
     return false;
   };
-  const Descriptor file(open(fresh.c_str(), O_WRONLY | O_CREAT | O_TRUNC | O_CLOEXEC, 0600));
+  const base::Descriptor file(open(fresh.c_str(), O_WRONLY | O_CREAT | O_TRUNC | O_CLOEXEC, 0600));
   if (!file) return failed(fresh);
-  const ssize_t written = write(file.get(), text.data(), text.size());
-  if (written != static_cast<ssize_t>(text.size()) || fsync(file.get()) != 0) return failed(fresh);
+  if (!base::writeAll(file.get(), text) || fsync(file.get()) != 0) return failed(fresh);
   if (std::rename(fresh.c_str(), path.c_str()) != 0) return failed(path);
   // Only now does it outlive a power cut.
   const std::string folder = path.has_parent_path() ? path.parent_path() : ".";
-  const Descriptor directory(open(folder.c_str(), O_RDONLY | O_DIRECTORY | O_CLOEXEC));
+  const base::Descriptor directory(open(folder.c_str(), O_RDONLY | O_DIRECTORY | O_CLOEXEC));
   return (directory && fsync(directory.get()) == 0) || failed(folder);
 }
 

@@ -1,6 +1,8 @@
 // What the settings name is looked at before it is taken over, at the start and at each reload.
 #include <sys/epoll.h>
 
+#include <sstream>
+
 #include "transport/server/supervisor.h"
 #include "transport/server/supervisor_events.h"
 
@@ -33,10 +35,7 @@ std::optional<std::string> Supervisor::begin(ServerSettings settings) {
 bool Supervisor::take(bool whole) {
   const std::unique_ptr<Loading> loading = std::move(loading_);
   std::vector<Partition> found;
-  if (!loading->survey.find(loading->settings.partitions, found, log_) && whole) {
-    log_.error("not all partitions are there");
-    return false;
-  }
+  if (!loading->survey.find(loading->settings.partitions, found, log_) && whole) return false;
   files_ = std::move(loading->files);
   partitions_ = std::move(found);
   settings_ = std::move(loading->settings);
@@ -50,19 +49,18 @@ void Supervisor::reload() {
     reloadAgain_ = true;
     return;
   }
-  if (!beginReload()) reloaded(false);
+  if (const auto wrong = beginReload()) reloaded(wrong);
 }
 
-bool Supervisor::beginReload() {
+// What is wrong, a line each.
+std::optional<std::string> Supervisor::beginReload() {
   auto fresh = reread_();
   if (!fresh) {
-    for (const std::string& line : fresh.error()) log_.error(line);
-    return false;
+    std::string lines;
+    for (const std::string& line : fresh.error()) lines.append(lines.empty() ? "" : "\n").append(line);
+    return lines;
   }
-  if (fresh->modules != settings_.modules) {
-    log_.error("modules cannot be changed without a restart");
-    return false;
-  }
+  if (fresh->modules != settings_.modules) return "modules cannot be changed without a restart";
   if (fresh->address != settings_.address || fresh->port != settings_.port ||
       fresh->controlSocket != settings_.controlSocket) {
     log_.warning("where it listens cannot be changed without a restart");
@@ -70,37 +68,42 @@ bool Supervisor::beginReload() {
     fresh->port = settings_.port;
     fresh->controlSocket = settings_.controlSocket;
   }
-  if (auto wrong = begin(std::move(*fresh))) {
-    log_.error(*wrong);
-    return false;
-  }
+  // Before anything is taken over: without it, nobody would learn what follows.
+  auto log = Log::openFile(fresh->logFile);
+  if (!log) return log.error();
+  if (auto wrong = begin(std::move(*fresh))) return wrong;
+  loading_->log = std::move(*log);
   reloading_ = true;
   for (const int socket : loading_->survey.sockets()) watch(socket, EPOLLIN, keyOf(Source::Survey));
-  return true;
+  return std::nullopt;
 }
 
 void Supervisor::endReload() {
   if (!reloading_ || !loading_->survey.look()) return;
   reloading_ = false;
-  const bool good = take(true);
-  if (good) {
-    if (const auto wrong = log_.open(settings_.logFile)) log_.error(*wrong);
-    log_.setLevel(settings_.logLevel);
-    for (auto& [id, worker] : workers_) worker.owedSetup = true;
-    publish();
-    log_.info("configuration read again");
-  }
-  reloaded(good);
+  base::Descriptor log = std::move(loading_->log);
+  if (!take(true)) return reloaded("not all partitions are there (the log says which)");
+  log_.use(std::move(log));
+  log_.setLevel(settings_.logLevel);
+  for (auto& [id, worker] : workers_) worker.owedSetup = true;
+  publish();
+  log_.info("configuration read again");
+  reloaded(std::nullopt);
 }
 
-void Supervisor::reloaded(bool good) {
-  if (!good) log_.error("the configuration is not taken over: the one before stays");
+void Supervisor::reloaded(const std::optional<std::string>& wrong) {
+  if (wrong) {
+    std::istringstream lines(*wrong);
+    for (std::string line; std::getline(lines, line);) log_.error(line);
+    log_.error("the configuration is not taken over: the one before stays");
+  }
   ++reloads_;
   for (auto& [id, controller] : controllers_) {
     if (controller.reload != reloads_) continue;
     controller.reload = 0;
     controller.awaited = sequence_;
-    controller.answer = good ? "0\n" : "1\nthe configuration is not taken over: the log says why\n";
+    controller.answer =
+        wrong ? "1\n" + *wrong + "\nthe configuration is not taken over: the one before stays\n" : "0\n";
   }
   if (std::exchange(reloadAgain_, false)) reload();
 }

@@ -19,6 +19,9 @@ constexpr unsigned kMostThreads = 512;
 constexpr std::size_t kTasksKept = 256;
 constexpr int kLargeBlock = 1 << 20;
 constexpr std::chrono::milliseconds kFinishLook{5};
+// SoftHSM, for one, does not show a token that another process is writing to at that moment, and never looks again.
+constexpr std::chrono::seconds kTokenTime{3};
+constexpr std::chrono::milliseconds kTokenPause{20};
 
 }  // namespace
 
@@ -222,6 +225,33 @@ ServedToken* Worker::known(const std::string& serial) const {
   return found == tokens_.end() ? nullptr : found->second.get();
 }
 
+std::unique_ptr<ServedToken> Worker::tryToOpen(const Partition& partition, const ServedModule& served,
+                                               std::string& why) {
+  if (module_ == nullptr) {
+    auto opened = modules_.open({served.path, served.reserved});
+    if (!opened) {
+      why = opened.error();
+      return nullptr;
+    }
+    module_ = std::move(*opened);
+  }
+  const auto tokens = module_->tokens();
+  if (!tokens) {
+    why = "the module does not tell its slots";
+    return nullptr;
+  }
+  const auto token = std::find_if(tokens->begin(), tokens->end(),
+                                  [&](const cryptoki::TokenInSlot& each) { return each.serial == partition.serial; });
+  if (token != tokens->end()) return std::make_unique<ServedToken>(module_, token->slot, partition, sessions_);
+  why = "partition " + partition.serial + " is not there any more";
+  return nullptr;
+}
+
+bool Worker::isUnused() const {
+  base::Lock lock(mutex_);
+  return tokens_.empty();
+}
+
 // One at a time; the module may take its time over it.
 ServedToken* Worker::open(const Partition& partition, const ServedModule& served, std::string& why) {
   const Activity counted(*this);
@@ -231,24 +261,16 @@ ServedToken* Worker::open(const Partition& partition, const ServedModule& served
     if (ServedToken* const token = known(partition.serial); token != nullptr) return token;
   }
   openingSince_.store(monotonicNow());
-  if (module_ == nullptr) {
-    if (auto opened = modules_.open({served.path, served.reserved})) {
-      module_ = std::move(*opened);
-    } else {
-      why = opened.error();
-    }
-  }
   std::unique_ptr<ServedToken> made;
-  if (module_ != nullptr) {
-    if (const auto tokens = module_->tokens()) {
-      const auto token = std::find_if(tokens->begin(), tokens->end(), [&](const cryptoki::TokenInSlot& each) {
-        return each.serial == partition.serial;
-      });
-      if (token != tokens->end()) made = std::make_unique<ServedToken>(module_, token->slot, partition, sessions_);
-      if (made == nullptr) why = "partition " + partition.serial + " is not there any more";
-    } else {
-      why = "the module does not tell its slots";
-    }
+  const base::Monotonic until = base::now() + kTokenTime;
+  while (true) {
+    made = tryToOpen(partition, served, why);
+    if (made != nullptr || module_ == nullptr || base::now() >= until || !isUnused()) break;
+    log_.debug(why + ": the module is begun anew");
+    module_->finalize();
+    module_.reset();
+    // Nothing tells when another process has done with the token's files.
+    std::this_thread::sleep_for(kTokenPause);
   }
   openingSince_.store(0);
   if (made == nullptr) return nullptr;

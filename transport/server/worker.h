@@ -74,6 +74,9 @@ class Worker {
   [[gnu::cold]] void wakePulse() P11HA_EXCLUDES(pulseMutex_);
   int finish();
   ServedToken* known(const std::string& serial) const P11HA_REQUIRES(mutex_);
+  bool isUnused() const P11HA_EXCLUDES(mutex_);
+  std::unique_ptr<ServedToken> tryToOpen(const Partition& partition, const ServedModule& served, std::string& why)
+      P11HA_REQUIRES(opening_);
   ServedToken* open(const Partition& partition, const ServedModule& served, std::string& why)
       P11HA_EXCLUDES(mutex_, opening_);
   std::vector<std::shared_ptr<Connection>> connections() const P11HA_EXCLUDES(mutex_);

@@ -18,18 +18,8 @@ constexpr int kWorkerSocket = 3;
 
 std::string systemError() { return std::generic_category().message(errno); }
 
-bool writeAll(int to, const std::uint8_t* bytes, std::size_t size) {
-  while (size != 0) {
-    const ssize_t n = write(to, bytes, size);
-    if (n <= 0) return false;
-    bytes += n;
-    size -= static_cast<std::size_t>(n);
-  }
-  return true;
-}
-
-base::Result<Descriptor, std::string> copyOfFile(const std::string& path) {
-  const Descriptor file(open(path.c_str(), O_RDONLY | O_CLOEXEC | O_NONBLOCK | O_NOCTTY));
+base::Result<base::Descriptor, std::string> copyOfFile(const std::string& path) {
+  const base::Descriptor file(open(path.c_str(), O_RDONLY | O_CLOEXEC | O_NONBLOCK | O_NOCTTY));
   if (!file) return base::Failure{path + ": " + systemError()};
   base::SecureBytes bytes(kLongestFile);
   std::size_t size = 0;
@@ -40,8 +30,9 @@ base::Result<Descriptor, std::string> copyOfFile(const std::string& path) {
     size += static_cast<std::size_t>(n);
   }
   if (size == bytes.size()) return base::Failure{path + ": too large for a file of certificates"};
-  Descriptor copy(memfd_create("p11ha-tls", MFD_CLOEXEC));
-  if (!copy || !writeAll(copy.get(), bytes.data(), size)) return base::Failure{path + ": " + systemError()};
+  base::Descriptor copy(memfd_create("p11ha-tls", MFD_CLOEXEC));
+  if (!copy || !base::writeAll(copy.get(), {reinterpret_cast<const char*>(bytes.data()), size}))
+    return base::Failure{path + ": " + systemError()};
   return copy;
 }
 

@@ -13,7 +13,7 @@ namespace p11ha::transport {
 /// What all workers read: copies in memory of the files that the supervisor has found good, so that a worker that
 /// starts later reads the same. One for each (re)load.
 struct WorkerFiles {
-  std::array<Descriptor, kLogFile> tls;  // the authorities, the certificate, the private key
+  std::array<base::Descriptor, kLogFile> tls;  // the authorities, the certificate, the private key
 
   /// The error names the file.
   static base::Result<WorkerFiles, std::string> copyOf(const TlsFiles& files);
@@ -29,7 +29,7 @@ inline constexpr char kWorkerArgument[] = "--worker";
 /// which the worker ends.
 struct WorkerProcess {
   pid_t pid = -1;
-  Descriptor socket;
+  base::Descriptor socket;
 
   /// Starts one, which has but its end of the socket and the standard descriptors. The error says what failed.
   static base::Result<WorkerProcess, std::string> start();

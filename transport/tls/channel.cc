@@ -99,14 +99,10 @@ TlsChannel TlsChannel::server(SSL_CTX& context) {
 void TlsChannel::feed(std::span<const std::uint8_t> bytes) { wire_->in = bytes; }
 
 TlsChannel::Status TlsChannel::judge(int result) {
-  switch (SSL_get_error(ssl_.get(), result)) {
-    case SSL_ERROR_WANT_READ:
-      return Status::WantInput;
-    case SSL_ERROR_ZERO_RETURN:
-      return Status::Closed;
-    default:
-      break;
-  }
+  // SSL_get_error takes whatever others (the application, a module on this thread) have left in OpenSSL's queue of
+  // errors for this connection's own: it is asked last.
+  if (SSL_want_read(ssl_.get()) != 0 && BIO_should_read(SSL_get_rbio(ssl_.get())) != 0) return Status::WantInput;
+  if (SSL_get_error(ssl_.get(), result) == SSL_ERROR_ZERO_RETURN) return Status::Closed;
   const long verified = SSL_get_verify_result(ssl_.get());
   error_ = takeTlsError("the connection is broken");
   if (verified != X509_V_OK) error_ = std::string("its certificate: ") + X509_verify_cert_error_string(verified);

@@ -148,20 +148,26 @@ std::optional<StateChange> readStateChange(std::span<std::uint8_t> payload) {
   return whole(from, std::move(change));
 }
 
-void putHeartbeat(Buffer& to, std::span<const std::uint32_t> requests) {
+void putHeartbeat(Buffer& to, const Heartbeat& heartbeat) {
   putControl(to, Control::Heartbeat, 0, [&](Buffer& payload) {
+    const std::vector<std::uint32_t>& requests = heartbeat.requests;
+    payload.put(heartbeat.sentAt);
+    payload.put(heartbeat.arrived);
     payload.put(static_cast<std::uint32_t>(requests.size()));
-    payload.putBytes(requests.data(), requests.size_bytes());
+    payload.putBytes(requests.data(), requests.size() * sizeof requests[0]);
   });
 }
 
-std::optional<std::vector<std::uint32_t>> readHeartbeat(std::span<std::uint8_t> payload) {
+std::optional<Heartbeat> readHeartbeat(std::span<std::uint8_t> payload) {
   Reader from(payload);
+  Heartbeat heartbeat;
+  heartbeat.sentAt = from.get<std::uint64_t>();
+  heartbeat.arrived = from.get<std::uint64_t>();
   const auto count = from.get<std::uint32_t>();
   if (from.failed() || from.left() != std::size_t{count} * sizeof(std::uint32_t)) return std::nullopt;
-  std::vector<std::uint32_t> requests(count);
-  for (std::uint32_t& request : requests) request = from.get<std::uint32_t>();
-  return whole(from, std::move(requests));
+  heartbeat.requests.resize(count);
+  for (std::uint32_t& request : heartbeat.requests) request = from.get<std::uint32_t>();
+  return whole(from, std::move(heartbeat));
 }
 
 void putCancel(Buffer& to, std::uint32_t request) {

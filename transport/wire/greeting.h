@@ -67,12 +67,22 @@ struct StateChange {
   PartitionState state = PartitionState::Active;
 };
 
+/// A server's sign of life.
+struct Heartbeat {
+  /// It reads nothing for the moment, on purpose: of how much arrives, that says nothing.
+  static constexpr std::uint64_t kHoldsBack = ~std::uint64_t{0};
+
+  std::uint64_t sentAt = 0;             // ms, by a clock of the server's own that only runs forward
+  std::uint64_t arrived = kHoldsBack;   // bytes of frames after the client's greeting
+  std::vector<std::uint32_t> requests;  // that are still worked on
+};
+
 /// Append the frame. May throw std::bad_alloc.
 void putGreetingRequest(Buffer& to, const GreetingRequest& request);
 void putGreeting(Buffer& to, const Greeting& greeting);
 void putGoodbye(Buffer& to, const Goodbye& goodbye);
 void putStateChange(Buffer& to, const StateChange& change);
-void putHeartbeat(Buffer& to, std::span<const std::uint32_t> requests);
+void putHeartbeat(Buffer& to, const Heartbeat& heartbeat);
 void putCancel(Buffer& to, std::uint32_t request);
 
 /// Read a payload; nothing where it is none of that kind. A greeting of another version has but the version.
@@ -80,6 +90,6 @@ std::optional<GreetingRequest> readGreetingRequest(std::span<std::uint8_t> paylo
 std::optional<Greeting> readGreeting(std::span<std::uint8_t> payload);
 std::optional<Goodbye> readGoodbye(std::span<std::uint8_t> payload);
 std::optional<StateChange> readStateChange(std::span<std::uint8_t> payload);
-std::optional<std::vector<std::uint32_t>> readHeartbeat(std::span<std::uint8_t> payload);
+std::optional<Heartbeat> readHeartbeat(std::span<std::uint8_t> payload);
 
 }  // namespace p11ha::transport

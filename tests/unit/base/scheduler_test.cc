@@ -67,6 +67,50 @@ TEST(ThreadScheduler, ForgetsACancelledTimer) {
   EXPECT_FALSE(ran);
 }
 
+TEST(ThreadScheduler, ADueTimerIsCancelledByTheTimerBeforeIt) {
+  ThreadScheduler scheduler;
+  bool ran = false;
+  std::promise<void> later;
+  scheduler.post([&] {  // all are due when the first is looked at
+    const Monotonic when = in(std::chrono::milliseconds(-10));
+    auto second = std::make_shared<Scheduler::TimerId>(0);
+    scheduler.at(when, [&, second] { scheduler.cancel(*second); });
+    *second = scheduler.at(when, [&] { ran = true; });
+    scheduler.at(when, [&] { later.set_value(); });
+  });
+  later.get_future().wait();
+  scheduler.stop();
+  EXPECT_FALSE(ran);
+}
+
+TEST(ThreadScheduler, ADueTimerIsCancelledByAPostedTask) {
+  ThreadScheduler scheduler;
+  bool ran = false;
+  std::promise<void> later;
+  scheduler.post([&] {
+    const Scheduler::TimerId timer = scheduler.at(in(std::chrono::milliseconds(-10)), [&] { ran = true; });
+    scheduler.post([&, timer] { scheduler.cancel(timer); });
+    scheduler.at(in(std::chrono::milliseconds(-5)), [&] { later.set_value(); });
+  });
+  later.get_future().wait();
+  scheduler.stop();
+  EXPECT_FALSE(ran);
+}
+
+TEST(ThreadScheduler, ATimerThatArmsItselfForNowKeepsNothingWaiting) {
+  ThreadScheduler scheduler;
+  std::atomic<bool> enough{false};
+  std::promise<void> ran;
+  Task again = [&] {
+    if (!enough) scheduler.at(in(std::chrono::milliseconds(-10)), [&] { again(); });
+  };
+  scheduler.post([&] { again(); });
+  scheduler.post([&] { scheduler.post([&] { ran.set_value(); }); });
+  ran.get_future().wait();
+  enough = true;
+  scheduler.stop();
+}
+
 TEST(ThreadScheduler, AnEarlierTimerIsNotHeldUpByALaterOne) {
   ThreadScheduler scheduler;
   std::promise<void> ran;
@@ -155,6 +199,23 @@ TEST(ThreadWorkers, AfterDrainNothingOfATaskIsLeft) {
   ASSERT_TRUE(workers.run([held = std::move(held)] { ++*held; }));
   ASSERT_TRUE(workers.drain(in(std::chrono::minutes(1))));
   EXPECT_TRUE(watch.expired());
+}
+
+TEST(ThreadWorkers, AfterDrainItsThreadHasEndedToo) {
+  // What a library does at the end of a thread.
+  static std::atomic<int> ends{0};
+  struct AtItsEnd {
+    ~AtItsEnd() { ++ends; }
+  };
+  ThreadWorkers workers;
+  for (int round = 1; round <= 200; ++round) {
+    ASSERT_TRUE(workers.run([] {
+      thread_local const AtItsEnd atItsEnd;
+      static_cast<void>(atItsEnd);
+    }));
+    ASSERT_TRUE(workers.drain(in(std::chrono::minutes(1))));
+    ASSERT_EQ(ends, round);
+  }
 }
 
 TEST(ThreadWorkers, MayGoBeforeATaskThatStillRuns) {

@@ -10,6 +10,8 @@ TEST(Diagnostic, NamesFileLineKeyAndWhatWasExpected) {
             "/etc/Chrystoki.conf:12: logLen: expected x");
   EXPECT_EQ((Diagnostic{Severity::Error, "f", 3, "", "expected x"}.format()), "f:3: expected x");
   EXPECT_EQ((Diagnostic{Severity::Error, "f", 0, "", "expected x"}.format()), "f: expected x");
+  EXPECT_EQ((Diagnostic{Severity::Error, "f", 3, "k", "expected x", "it is ignored"}.format()),
+            "f:3: k: expected x; it is ignored");
 }
 
 TEST(Diagnostic, IsAlwaysOneLineOfPrintableAscii) {

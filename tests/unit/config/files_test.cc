@@ -15,6 +15,7 @@
 #include "config/load.h"
 #include "config/locate.h"
 #include "config/save.h"
+#include "tests/support/temporary_directory.h"
 #include "tests/unit/config/nasty.h"
 
 namespace p11ha::config {
@@ -52,15 +53,6 @@ TEST(Locate, TheProcessHasAnEnvironment) {
 
 class Files : public testing::Test {
  protected:
-  Files() {
-    std::string name = (fs::temp_directory_path() / "p11ha-config-XXXXXX").string();
-    directory_ = mkdtemp(name.data());
-  }
-  ~Files() override {
-    std::error_code ignored;
-    fs::remove_all(directory_, ignored);
-  }
-
   std::string at(const std::string& name) const { return (directory_ / name).string(); }
   static void put(const std::string& path, const std::string& text) { std::ofstream(path, std::ios::binary) << text; }
   static std::string contentOf(const std::string& path) {
@@ -71,7 +63,8 @@ class Files : public testing::Test {
     return static_cast<std::size_t>(std::distance(fs::directory_iterator(directory_), fs::directory_iterator()));
   }
 
-  fs::path directory_;
+  const tests::TemporaryDirectory temporary_;
+  const fs::path directory_ = temporary_.path();
 };
 
 TEST_F(Files, LoadsAFileWhole) {
@@ -218,6 +211,7 @@ TEST_F(Files, AChainOfSavesKeepsItsStamps) {
     const auto saved = save(at("c"), loaded->document.text(), stamp);
     ASSERT_TRUE(saved.ok());
     EXPECT_NE(saved->stamp, stamp);
+    EXPECT_EQ(saved->stamp, load(at("c"))->stamp);
     stamp = saved->stamp;
   }
   EXPECT_EQ(load(at("c"))->document.get("HARecovery", "g"), "9");

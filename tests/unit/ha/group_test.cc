@@ -2,6 +2,9 @@
 
 #include <gtest/gtest.h>
 
+#include <string>
+#include <thread>
+
 #include "tests/support/manual_clock.h"
 #include "tests/support/recording_sink.h"
 #include "tests/support/scripted_member.h"
@@ -75,10 +78,8 @@ TEST(MakeView, StandbyMembersServeOnlyWhereNobodyElseIsLeft) {
 class GroupTest : public testing::Test {
  protected:
   GroupTest() : group({}, clock, log) {
-    for (unsigned i = 0; i < 3; ++i) {
-      group.members.push_back(
-          std::make_unique<GroupMember>(i, std::make_shared<ScriptedMember>(std::to_string(i)), i == 2));
-    }
+    for (unsigned i = 0; i < 3; ++i) group.members.add(std::make_shared<ScriptedMember>(std::to_string(i)), i == 2);
+    group.members.setPresent(0b111);
     group.publish(makeView(0b111, 0b100));
     group.onLoss = [this](unsigned, std::uint32_t, Loss, CK_RV) { ++losses; };
   }
@@ -125,6 +126,71 @@ TEST_F(GroupTest, AViewStaysGoodAsLongAsTheGroup) {
   EXPECT_EQ(first.serving, 0b011U);
   group.publish(makeView(0b111, 0b100));
   EXPECT_EQ(&group.view(), &first);
+}
+
+TEST_F(GroupTest, APolicyStaysGoodAsLongAsTheGroup) {
+  const GroupPolicy& first = group.policy();
+  GroupPolicy other = first;
+  other.synchronize = !first.synchronize;
+  group.setPolicy(other);
+  EXPECT_NE(&group.policy(), &first);
+  EXPECT_EQ(group.policy().synchronize, !first.synchronize);
+  group.setPolicy(GroupPolicy(first));
+  EXPECT_EQ(&group.policy(), &first);
+}
+
+// Whoever waits for a member, on a thread of its own.
+class Waiting {
+ public:
+  explicit Waiting(Group& group) : thread_([this, &group] { found_ = group.awaitMember(std::chrono::minutes(1)); }) {}
+  bool found() {
+    thread_.join();
+    return found_;
+  }
+
+ private:
+  bool found_ = false;
+  std::thread thread_;
+};
+
+TEST_F(GroupTest, WhoWaitsForAMemberIsWokenWhenOneServes) {
+  EXPECT_TRUE(group.awaitMember({})) << "one is there";
+  group.publish({});
+  EXPECT_FALSE(group.awaitMember({})) << "for no time";
+  Waiting waiting(group);
+  group.publish(makeView(0b100, 0b100));
+  EXPECT_TRUE(waiting.found());
+}
+
+TEST_F(GroupTest, NobodyWaitsBeyondTheEnd) {
+  group.publish({});
+  Waiting waiting(group);
+  group.endWaiting();
+  EXPECT_FALSE(waiting.found());
+  Group basic({}, clock, log);
+  Waiting another(basic);
+  basic.end();
+  EXPECT_FALSE(another.found());
+}
+
+TEST(Roster, GrowsAndKeepsEveryonesPlace) {
+  Roster roster;
+  for (unsigned i = 0; i < kMaxMembers; ++i) {
+    GroupMember* const added = roster.add(std::make_shared<ScriptedMember>(std::to_string(i)), i == 1);
+    ASSERT_NE(added, nullptr);
+    EXPECT_EQ(added->index, i);
+    EXPECT_EQ(added->standby, i == 1);
+  }
+  EXPECT_EQ(roster.add(std::make_shared<ScriptedMember>("one more"), false), nullptr);
+  EXPECT_EQ(roster.everyone(), ~MemberMask{0});
+  EXPECT_EQ(roster.size(), 0U) << "nobody was said to be present";
+  roster.setPresent(0b1010);
+  EXPECT_EQ(roster.size(), 2U);
+  std::string present;
+  for (const GroupMember& member : roster.each(roster.present())) present += member.serial + " ";
+  EXPECT_EQ(present, "1 3 ");
+  EXPECT_EQ(roster.find("2"), &roster[2]) << "not present";
+  EXPECT_EQ(roster.find("33"), nullptr);
 }
 
 TEST(MechanismTable, IsTheIntersectionInTheFirstMembersOrder) {

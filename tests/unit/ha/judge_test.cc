@@ -226,6 +226,36 @@ TEST(Judge, AMemberThatLoggedUsOutIsDeactivatedOnceTheProbeSaysSo) {
   }
 }
 
+// A module may meet the end of a login with any error, and the member may be back before it is asked.
+TEST(Judge, ADoubtfulAnswerOfAMemberThatLoggedUsOutIsADeactivation) {
+  for (const CK_RV rv : {CK_RV{CKR_GENERAL_ERROR}, CK_RV{CKR_FUNCTION_FAILED}, CK_RV{CKR_DEVICE_ERROR}}) {
+    Situation s = situation(Fn::GetAttributeValue, rv);
+    s.loggedIn = true;
+    s.health = kLoggedOut;
+    EXPECT_EQ(judge(s), (Judgement{Next::NextMember, Loss::Deactivated}));
+    s.loginMissed = true;
+    EXPECT_NE(judge(s).loss, Loss::Deactivated);
+  }
+}
+
+TEST(Judge, AMemberWithoutASessionOfOursSaysNothingOfTheLogin) {
+  Situation s = situation(Fn::GenerateRandom, CKR_DEVICE_ERROR);
+  s.loggedIn = true;
+  s.health = kLoggedOut;
+  s.health->sessionValid = false;
+  EXPECT_EQ(judge(s), (Judgement{Next::AskAnother, Loss::None}));
+}
+
+TEST(Judge, WhatAMemberSaysThatWasLostMeanwhileIsNobodysAnswer) {
+  for (const CK_RV rv : {CK_RV{CKR_USER_NOT_LOGGED_IN}, CK_RV{CKR_GENERAL_ERROR}, CK_RV{CKR_DEVICE_ERROR}}) {
+    Situation s = situation(Fn::Sign, rv);
+    s.loggedIn = true;
+    s.lostMeanwhile = true;
+    s.health = kAlive;
+    EXPECT_EQ(judge(s).next, Next::NextMember);
+  }
+}
+
 TEST(Judge, ACallThatEndedTwoMembersIsNotSentToAThird) {
   for (const LossRow& row : kLosses) {
     Situation s = situation(row.fn, CKR_DEVICE_ERROR, Fate::Unknown);

@@ -2,8 +2,6 @@
 
 #include <gtest/gtest.h>
 
-#include "ha/sync_plan.h"
-
 namespace p11ha::ha {
 namespace {
 
@@ -192,19 +190,6 @@ TEST(Match, TwoOfOneNameThatTellAreTwo) {
   EXPECT_EQ(m.known, Known{kNone});
   EXPECT_EQ(m.ambiguous, Ambiguous{false});
   EXPECT_EQ(m.knownAmbiguous, Ambiguous{false});
-}
-
-TEST(Plan, CopiesWhatIsMissingFromTheFirstThatHoldsIt) {
-  const std::vector<SyncObject> objects = {
-      {true, true, bit(0)},            // there
-      {true, false, bit(2) | bit(5)},  // missing
-      {true, false, 0},                // missing, and nobody to ask
-      {false, false, bit(0)},          // destroyed
-      {false, true, bit(0)},           // destroyed, still there: nothing is removed
-      {true, false, bit(31)},          // missing
-  };
-  EXPECT_EQ(plan(objects), (std::vector<CopyAction>{{1, 2}, {5, 31}}));
-  EXPECT_TRUE(plan({}).empty());
 }
 
 }  // namespace

@@ -2,6 +2,8 @@
 
 #include <gtest/gtest.h>
 
+#include <set>
+
 #include "tests/unit/ha/answers.h"
 
 namespace p11ha::ha {
@@ -14,6 +16,7 @@ bool operator==(const MemberState& a, const MemberState& b) {
 namespace {
 
 using test::kDeviceError;
+using namespace std::chrono_literals;  // NOLINT(google-build-using-namespace)
 
 const std::string kSerial = "5011";
 const base::Monotonic kNow{std::chrono::hours(3)};
@@ -24,7 +27,9 @@ RecoveryPolicy attempts(std::int64_t number) { return {number, kInterval}; }
 const RecoveryPolicy kEndless = attempts(-1);
 
 MemberState stateOf(Phase phase, Cause cause = Cause::None, std::uint64_t tries = 0, std::uint32_t epoch = 7) {
-  return {phase, cause, epoch, tries, CKR_OK};
+  MemberState state{phase, cause, epoch, tries, CKR_OK};
+  state.since = state.attemptStarted = kNow;
+  return state;
 }
 
 Step stepped(const MemberState& state, const MemberEvent& event, const RecoveryPolicy& policy = kEndless) {
@@ -36,9 +41,10 @@ bool nothing(const Effects& effects) {
          !effects.startAttempt;
 }
 
-constexpr Phase kPhases[] = {Phase::Active, Phase::Down, Phase::Recovering, Phase::GivenUp};
-constexpr Cause kCauses[] = {Cause::None,        Cause::Unreachable,  Cause::Dropped,
-                             Cause::Deactivated, Cause::LoginRefused, Cause::Replaced};
+constexpr Phase kPhases[] = {Phase::Active, Phase::Down, Phase::Recovering, Phase::GivenUp, Phase::Removed};
+constexpr Cause kCauses[] = {Cause::None,         Cause::Unreachable, Cause::Dropped,
+                             Cause::NotActivated, Cause::Deactivated, Cause::Revoked,
+                             Cause::LoginRefused, Cause::Replaced,    Cause::Unfit};
 
 // One of each event that carries an epoch.
 std::vector<MemberEvent> epochEvents(std::uint32_t epoch) {
@@ -49,7 +55,10 @@ std::vector<MemberEvent> epochEvents(std::uint32_t epoch) {
           event::AttemptSucceeded{epoch, 3},
           event::AttemptFailed{epoch, CKR_DEVICE_ERROR, {}},
           event::AttemptFailed{epoch, CKR_TOKEN_NOT_RECOGNIZED, Cause::Replaced},
-          event::AttemptFailed{epoch, CKR_PIN_INCORRECT, Cause::LoginRefused}};
+          event::AttemptFailed{epoch, CKR_PIN_INCORRECT, Cause::LoginRefused},
+          event::AttemptFailed{epoch, CKR_USER_NOT_LOGGED_IN, Cause::NotActivated},
+          event::AttemptFailed{epoch, CKR_DEVICE_ERROR, Cause::Revoked},
+          event::Refused{epoch, "it is PED based"}};
 }
 
 TEST(MemberState, StaleEpochsChangeNothing) {
@@ -82,12 +91,22 @@ TEST(MemberState, EventsThatDoNotFitThePhaseChangeNothing) {
       {Phase::GivenUp},
       {Phase::Down, Phase::GivenUp},
       {Phase::Down, Phase::Recovering, Phase::GivenUp},
+      {Phase::Active},
+      {Phase::Active, Phase::Recovering},
+      {Phase::Active, Phase::Down, Phase::Recovering, Phase::GivenUp},
+      {Phase::Removed},
+      {Phase::Down},
   };
   std::vector<MemberEvent> events = epochEvents(7);
   events.insert(events.begin(), event::Unreachable{CKR_TOKEN_NOT_PRESENT});
   events.emplace_back(event::LoginStarted{});
   events.emplace_back(event::RecoverNow{});
   events.emplace_back(event::Poisoned{6});
+  events.emplace_back(event::NotActivated{});
+  events.emplace_back(event::Refused{7, "it is PED based"});
+  events.emplace_back(event::Removed{});
+  events.emplace_back(event::Added{});
+  events.emplace_back(event::PolicyChanged{});
   for (const MemberEvent& event : events) {
     for (const Phase phase : kPhases) {
       const auto& right = fits[event.index()];
@@ -114,7 +133,9 @@ std::vector<Outage> outages() {
            halog::DropUnrecoverable{kSerial}},
           {"failed", event::Failed{7, CKR_DEVICE_ERROR}, Cause::Dropped, CKR_DEVICE_ERROR, halog::DropMember{kSerial}},
           {"deactivated", event::Deactivated{7}, Cause::Deactivated, CKR_USER_NOT_LOGGED_IN,
-           halog::MemberDeactivated{kSerial}}};
+           halog::MemberDeactivated{kSerial}},
+          {"not activated", event::NotActivated{}, Cause::NotActivated, CKR_USER_NOT_LOGGED_IN,
+           halog::NotActivated{kSerial}}};
 }
 
 TEST(MemberState, AnOutageEndsTheEpochIsLoggedOnceAndIsRetriedAfterTheInterval) {
@@ -186,6 +207,34 @@ TEST(MemberState, TheLastAttemptIsFollowedByAttemptsExceeded) {
     EXPECT_EQ(after.state.phase, number == 3 ? Phase::GivenUp : Phase::Down);
     EXPECT_EQ(after.effects.timer.has_value(), number != 3);
   }
+}
+
+TEST(MemberState, RecoveryAskedForDuringAnAttemptFollowsIt) {
+  for (const std::int64_t limit : {1, -1}) {
+    Step after = stepped(stateOf(Phase::Recovering, Cause::Dropped, 1), event::RecoverNow{}, attempts(limit));
+    EXPECT_TRUE(nothing(after.effects));
+    after = stepped(after.state, event::AttemptFailed{7, CKR_DEVICE_ERROR, {}}, attempts(limit));
+    EXPECT_EQ(after.effects.log, (Log{halog::RecoveryFailed{1, kSerial, kDeviceError}}));
+    EXPECT_EQ(after.state.phase, Phase::Down);
+    EXPECT_EQ(after.effects.timer, kNow);
+    after = stepped(after.state, event::AttemptDue{7}, attempts(limit));
+    EXPECT_TRUE(after.effects.startAttempt);
+    // It was asked for once.
+    after = stepped(after.state, event::AttemptFailed{7, CKR_DEVICE_ERROR, {}}, attempts(limit));
+    EXPECT_EQ(after.state.phase, limit == 1 ? Phase::GivenUp : Phase::Down);
+    EXPECT_NE(after.effects.timer, kNow);
+  }
+}
+
+TEST(MemberState, AnAttemptDoesNotBeginTheOutageAnew) {
+  MemberState state = stateOf(Phase::Down, Cause::Dropped, 1);
+  state.since = kNow - std::chrono::hours(1);
+  state = stepped(state, event::AttemptDue{7}).state;
+  EXPECT_EQ(state.since, kNow - std::chrono::hours(1));
+  state = stepped(state, event::AttemptFailed{7, CKR_DEVICE_ERROR, {}}).state;
+  EXPECT_EQ(state.since, kNow - std::chrono::hours(1));
+  state = stepped(stepped(state, event::AttemptDue{7}).state, event::AttemptSucceeded{7, 0}).state;
+  EXPECT_EQ(state.since, kNow);
 }
 
 TEST(MemberState, AnOutageThatACallBroughtIsNotCountedAgainstTheLimit) {
@@ -281,6 +330,131 @@ TEST(MemberState, RecoverNowDoesNotWaitForTheTimer) {
   EXPECT_TRUE(after.effects.cancelTimer);
   EXPECT_TRUE(after.effects.startAttempt);
   EXPECT_TRUE(after.effects.log.empty());
+}
+
+TEST(MemberState, OfMembersNotActivatedAtTheStartTheLogSpeaksWithoutAnId) {
+  Step after = stepped(stateOf(Phase::Active), event::NotActivated{});
+  after = stepped(after.state, event::AttemptDue{8});
+  after = stepped(after.state, event::AttemptFailed{8, CKR_USER_NOT_LOGGED_IN, Cause::NotActivated});
+  EXPECT_EQ(after.effects.log, (Log{halog::StillNotActivated{kSerial}}));
+  after = stepped(after.state, event::AttemptDue{8});
+  after = stepped(after.state, event::AttemptSucceeded{8, 0});
+  EXPECT_EQ(after.effects.log, (Log{halog::FirstActivated{kSerial}, halog::Recovered{2, kSerial}}));
+}
+
+TEST(MemberState, AMemberFoundDeactivatedIsSaidToBeActivatedAgain) {
+  Step after = stepped(stateOf(Phase::Recovering, Cause::Dropped, 1),
+                       event::AttemptFailed{7, CKR_USER_NOT_LOGGED_IN, Cause::NotActivated});
+  EXPECT_EQ(after.effects.log,
+            (Log{halog::RecoveryFailed{1, kSerial, {CKR_USER_NOT_LOGGED_IN, "CKR_USER_NOT_LOGGED_IN"}}}));
+  EXPECT_EQ(after.state.cause, Cause::Deactivated);
+}
+
+TEST(MemberState, ARevokedMemberIsSaidToBeSoOnceAndIsTriedAgain) {
+  Step after =
+      stepped(stateOf(Phase::Recovering, Cause::Dropped, 1), event::AttemptFailed{7, CKR_DEVICE_ERROR, Cause::Revoked});
+  EXPECT_EQ(after.effects.log, (Log{halog::MemberRevoked{kSerial}, halog::RecoveryFailed{1, kSerial, kDeviceError}}));
+  EXPECT_EQ(after.state.phase, Phase::Down);
+  after = stepped(after.state, event::AttemptDue{7});
+  after = stepped(after.state, event::AttemptFailed{7, CKR_DEVICE_ERROR, Cause::Revoked});
+  EXPECT_EQ(after.effects.log, (Log{halog::RecoveryFailed{2, kSerial, kDeviceError}}));
+}
+
+TEST(MemberState, WhatKeepsAMemberAwayIsSaidWhenItIsNews) {
+  Step after = stepped(stateOf(Phase::Active), event::Unreachable{CKR_DEVICE_ERROR, "no route"});
+  EXPECT_EQ(after.effects.log, (Log{halog::DropUnrecoverable{kSerial}, halog::MemberProblem{kSerial, "no route"}}));
+  for (const char* problem : {"no route", "its certificate has expired", "its certificate has expired"}) {
+    const bool news = problem != after.state.problem;
+    after = stepped(after.state, event::AttemptDue{8});
+    after = stepped(after.state, event::AttemptFailed{8, CKR_DEVICE_ERROR, {}, problem});
+    EXPECT_EQ(after.effects.log.size(), news ? 2U : 1U);
+  }
+}
+
+TEST(MemberState, WhoDoesNotFitIsRefusedAndNotTriedAgain) {
+  for (const Phase phase : {Phase::Active, Phase::Recovering}) {
+    const Step after = stepped(stateOf(phase), event::Refused{7, "it is PED based"});
+    EXPECT_EQ(after.state.phase, Phase::GivenUp);
+    EXPECT_EQ(after.state.cause, Cause::Unfit);
+    EXPECT_EQ(after.effects.log, (Log{halog::MemberRefused{kSerial, "it is PED based"}}));
+    EXPECT_EQ(after.effects.serveChanged, phase == Phase::Active);
+    EXPECT_FALSE(after.effects.timer);
+  }
+}
+
+TEST(MemberState, ARemovedMemberIsDroppedAndComesBackOnlyWhenItIsNamedAgain) {
+  for (const Phase phase : {Phase::Active, Phase::Down, Phase::Recovering, Phase::GivenUp}) {
+    Step after = stepped(stateOf(phase), event::Removed{});
+    EXPECT_EQ(after.state.phase, Phase::Removed);
+    EXPECT_EQ(after.state.epoch, 8U);
+    EXPECT_EQ(after.effects.log, phase == Phase::Active ? Log{halog::DropMember{kSerial}} : Log{});
+    EXPECT_EQ(after.effects.cancelTimer, phase == Phase::Down);
+    EXPECT_TRUE(after.effects.serveChanged);
+    EXPECT_FALSE(after.effects.timer);
+    after = stepped(after.state, event::Added{});
+    EXPECT_EQ(after.state.phase, Phase::Recovering);
+    EXPECT_EQ(after.state.attempts, 1U);
+    EXPECT_EQ(after.effects.log, (Log{halog::NewMember{kSerial}}));
+    EXPECT_TRUE(after.effects.startAttempt);
+  }
+}
+
+// Attempts start an interval apart, however long each takes.
+TEST(MemberState, AnIntervalIsFromStartToStart) {
+  MemberState state = stateOf(Phase::Recovering, Cause::Dropped, 2);
+  for (const auto& [took, waits] : {std::pair{20s, 40s}, std::pair{60s, 0s}, std::pair{90s, 0s}}) {
+    state.attemptStarted = kNow - took;
+    EXPECT_EQ(stepped(state, event::AttemptFailed{7, CKR_DEVICE_ERROR}).effects.timer, kNow + waits);
+  }
+}
+
+TEST(MemberState, AMemberThatDoesNotStayWaitsLongerEachTime) {
+  MemberState state = stateOf(Phase::Active);
+  base::Monotonic now = kNow;
+  for (const int intervals : {1, 2, 4, 8, 16, 16}) {
+    Step after = step(state, event::Failed{state.epoch, CKR_DEVICE_ERROR}, now, kEndless, kSerial);
+    EXPECT_EQ(after.effects.timer, now + intervals * kInterval);
+    now = *after.effects.timer;
+    after = step(after.state, event::AttemptDue{after.state.epoch}, now, kEndless, kSerial);
+    state = step(after.state, event::AttemptSucceeded{after.state.epoch, 0}, now, kEndless, kSerial).state;
+    now += kInterval;
+  }
+  now += 1ms;
+  EXPECT_EQ(step(state, event::Failed{state.epoch, CKR_DEVICE_ERROR}, now, kEndless, kSerial).effects.timer,
+            now + kInterval);
+}
+
+TEST(MemberState, AttemptsAreJitteredByATenthAtMost) {
+  std::set<base::Monotonic> seen;
+  for (std::uint64_t seed = 1; seed <= 200; ++seed) {
+    const Step after = stepped(stateOf(Phase::Active), event::Failed{7, CKR_DEVICE_ERROR}, {-1, kInterval, seed});
+    ASSERT_TRUE(after.effects.timer);
+    EXPECT_GE(*after.effects.timer, kNow + kInterval * 9 / 10);
+    EXPECT_LE(*after.effects.timer, kNow + kInterval * 11 / 10);
+    EXPECT_EQ(after.state.nextAttempt, after.effects.timer);
+    seen.insert(*after.effects.timer);
+  }
+  EXPECT_GT(seen.size(), 50U);
+}
+
+TEST(MemberState, AnotherPolicyCountsForThoseThatWait) {
+  MemberState state = stateOf(Phase::Down, Cause::Dropped, 2);
+  state.attemptStarted = kNow - 10s;
+  Step after = stepped(state, event::PolicyChanged{}, {-1, 30s});
+  EXPECT_TRUE(after.effects.cancelTimer);
+  EXPECT_EQ(after.effects.timer, kNow + 20s);
+  EXPECT_EQ(stepped(state, event::PolicyChanged{}, {-1, 5s}).effects.timer, kNow);
+  after = stepped(state, event::PolicyChanged{}, attempts(2));
+  EXPECT_EQ(after.state.phase, Phase::GivenUp);
+  EXPECT_EQ(after.effects.log, (Log{halog::AttemptsExceeded{kSerial}}));
+  EXPECT_FALSE(after.effects.timer);
+  // Who was given up for want of attempts has some again; who was for another reason has not.
+  after = stepped(after.state, event::PolicyChanged{}, attempts(5));
+  EXPECT_TRUE(after.effects.startAttempt);
+  EXPECT_EQ(after.effects.log, (Log{halog::ReenableMember{kSerial}}));
+  for (const Cause cause : {Cause::LoginRefused, Cause::Replaced, Cause::Unfit}) {
+    EXPECT_TRUE(nothing(stepped(stateOf(Phase::GivenUp, cause, 0), event::PolicyChanged{}, attempts(5)).effects));
+  }
 }
 
 TEST(MemberState, FiftyFailuresAtOnceAreOne) {

@@ -104,6 +104,85 @@ TEST_F(VirtualTokenLogin, TheCallThatMetADeactivationIsToldWhereTheConfiguration
   EXPECT_EQ(signers().size(), 2U);
 }
 
+TEST_F(VirtualTokenLogin, AMemberLostInALoginWaitsForTheNextOne) {
+  startOpen();
+  members[0]->script = test::answering(Fn::Login, {CKR_DEVICE_ERROR, cryptoki::Fate::Unknown});
+  EXPECT_EQ(login(session), CKR_OK);
+  const Log expected{halog::LoginFailed{"A", {CKR_DEVICE_ERROR, "CKR_DEVICE_ERROR"}}};
+  EXPECT_EQ(news(), expected);
+  members[0]->script = nullptr;
+  scheduler.advance(seconds(3600));
+  EXPECT_EQ(news(), expected) << "not by the login that lost it";
+  EXPECT_EQ(call(session, makeCall<Fn::Logout>(session)), CKR_OK);
+  forgetNews();
+  EXPECT_EQ(login(session), CKR_OK);
+  EXPECT_EQ(news(), (Log{halog::ReenableMember{"A"}, halog::Recovered{1, "A"}}));
+}
+
+// By what a token says whose users cannot log in now: one that was deactivated, one whose users have no PIN.
+class VirtualTokenNotActivated : public VirtualTokenLogin, public testing::WithParamInterface<CK_RV> {};
+INSTANTIATE_TEST_SUITE_P(Both, VirtualTokenNotActivated,
+                         testing::Values(CKR_USER_NOT_LOGGED_IN, CKR_USER_PIN_NOT_INITIALIZED));
+
+TEST_P(VirtualTokenNotActivated, APrimaryIsNotTheGroupsVerdict) {
+  startOpen();
+  members[0]->script = test::answering(Fn::Login, {GetParam()});
+  EXPECT_EQ(login(session, "wrong"), CKR_PIN_INCORRECT);
+  EXPECT_TRUE(news().empty()) << "nobody has logged in";
+  EXPECT_EQ(login(session), CKR_OK);
+  key = findKey(session);
+  EXPECT_EQ(signers(), (std::set<std::string>{"B", "C"}));
+  EXPECT_EQ(news(), (Log{halog::MemberDeactivated{"A"}}));
+  scheduler.advance(seconds(60));
+  EXPECT_EQ(news().back(),
+            (halog::Event{halog::RecoveryFailed{1, "A", {CKR_USER_NOT_LOGGED_IN, "CKR_USER_NOT_LOGGED_IN"}}}));
+  members[0]->script = nullptr;
+  forgetNews();
+  scheduler.advance(seconds(60));
+  EXPECT_EQ(news(), (Log{halog::MemberNowActivated{2, "A"}, halog::Recovered{2, "A"}}));
+  EXPECT_EQ(signers(), (std::set<std::string>{"A", "B", "C"}));
+}
+
+TEST_P(VirtualTokenNotActivated, AnotherMemberIsOutTillItIs) {
+  startOpen();
+  members[1]->script = test::answering(Fn::Login, {GetParam()});
+  EXPECT_EQ(login(session), CKR_OK);
+  EXPECT_EQ(news(), (Log{halog::MemberDeactivated{"B"}}));
+  members[1]->script = nullptr;
+  scheduler.advance(seconds(60));
+  EXPECT_EQ(news(), (Log{halog::MemberDeactivated{"B"}, halog::MemberNowActivated{1, "B"}, halog::Recovered{1, "B"}}));
+}
+
+TEST_P(VirtualTokenNotActivated, WhereNoMemberIsTheApplicationHearsIt) {
+  startOpen();
+  for (const auto& member : members) member->script = test::answering(Fn::Login, {GetParam()});
+  EXPECT_EQ(login(session), GetParam());
+  EXPECT_TRUE(news().empty());
+  // And the Security Officer can give the users a PIN.
+  for (const auto& member : members) member->script = nullptr;
+  EXPECT_EQ(login(session), CKR_OK);
+  EXPECT_TRUE(news().empty());
+}
+
+TEST_F(VirtualTokenLogin, WithoutAPinAtTheMembersOwnPads) {
+  for (const auto& member : members) member->tokenFlags |= CKF_PROTECTED_AUTHENTICATION_PATH;
+  start();
+  session = open();
+  EXPECT_EQ(lines<halog::ConfiguredAsPed>(), 1U);
+  EXPECT_EQ(lines<halog::ConfiguredAsPassword>(), 0U);
+  EXPECT_EQ(call(session, makeCall<Fn::Login>(session, CK_USER_TYPE{CKU_USER}, nullptr, CK_ULONG{0})), CKR_OK);
+  key = findKey(session);
+  EXPECT_EQ(signers(), (std::set<std::string>{"A", "B", "C"}));
+  forgetNews();
+  loseInSign(*members[1], {CKR_DEVICE_ERROR});
+  members[1]->down.reset();
+  members[1]->restart();
+  scheduler.advance(seconds(60));
+  EXPECT_EQ(news(), (Log{halog::DropMember{"B"}, halog::Recovered{1, "B"}}));
+  EXPECT_TRUE(members[1]->loggedIn());
+  EXPECT_EQ(signers(), (std::set<std::string>{"A", "B", "C"}));
+}
+
 class VirtualTokenPin : public VirtualTokenLogin {
  protected:
   CK_RV change() {
@@ -156,6 +235,17 @@ TEST_F(VirtualTokenPin, IsNotChangedWhileAMemberIsDown) {
   EXPECT_EQ(change(), CKR_DEVICE_ERROR);
   EXPECT_EQ(members[0]->count(Fn::SetPIN), 0U);
   EXPECT_EQ(news(), (Log{halog::PinNotChanged{"C_SetPIN", "C"}}));
+}
+
+TEST_F(VirtualTokenLogin, AllMembersLostInALoginComeBackForTheNext) {
+  startOpen();
+  for (const auto& member : members) member->down = cryptoki::Outcome{CKR_DEVICE_ERROR};
+  EXPECT_EQ(login(session), CKR_DEVICE_ERROR);
+  for (const auto& member : members) member->down.reset();
+  EXPECT_EQ(login(session), CKR_DEVICE_ERROR) << "nobody is there yet";
+  EXPECT_EQ(lines<halog::ReenableMember>(), members.size());
+  EXPECT_EQ(lines<halog::Recovered>(), members.size());
+  EXPECT_EQ(login(session), CKR_OK);
 }
 
 }  // namespace

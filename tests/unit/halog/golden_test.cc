@@ -1,22 +1,26 @@
 // Every alternative of Event against the messages of the reference, to the character.
 #include <gtest/gtest.h>
 
-#include <fstream>
-#include <map>
 #include <set>
 #include <string>
 #include <vector>
 
 #include "halog/format.h"
+#include "tests/support/ha_table.h"
 
 namespace p11ha::halog {
 namespace {
+
+using tests::filledIn;
+using tests::HaMessage;
+using tests::haMessages;
+using tests::ownMessages;
 
 const Code kCode{0x30, "CKR_DEVICE_ERROR"};
 const ObjectText kObject{"signing", "CKO_PRIVATE_KEY", "01"};
 
 // The values that stand in for each placeholder below, in the order of the texts. Two of a kind in one text differ.
-const std::map<std::string, std::vector<std::string>> kValues = {
+const tests::HaValues kValues = {
     {"<MessagePrefix>", {"Wed Oct  4 16:29:21 2017 : [17469] HA group: 11234840370164"}},
     {"<SerialNumber>", {"1234840370164", "1234924189183"}},
     {"<TokenNumber>", {"1234840370164"}},
@@ -28,7 +32,9 @@ const std::map<std::string, std::vector<std::string>> kValues = {
     {"<ErrorCodeString>", {"CKR_DEVICE_ERROR"}},
     {"<Object>", {"\"signing\" (CKO_PRIVATE_KEY, id 01)"}},
     {"<Function>", {"C_Sign"}},
+    {"<Attributes>", {"CKA_LABEL"}},
     {"<Reason>", {"it is not extractable"}},
+    {"<File>", {"/etc/Chrystoki.conf"}},
 };
 
 const std::vector<Event> kEvents = {
@@ -56,33 +62,18 @@ const std::vector<Event> kEvents = {
     UnreplicatedObject{.object = kObject, .holders = 42, .members = 43, .reason = "it is not extractable"},
     UnsyncedObject{.object = kObject, .member = "1234840370164", .code = kCode},
     AmbiguousObject{.object = kObject, .member = "1234840370164"},
+    DestroyedApart{.object = kObject, .member = "1234840370164"},
+    ChangeGaveWay{.object = kObject, .attributes = "CKA_LABEL", .member = "1234840370164"},
     MemberHung{.member = "1234840370164", .function = "C_Sign", .milliseconds = 20000},
     CallPoisoned{.function = "C_Sign", .first = "1234840370164", .second = "1234924189183"},
     PinNotChanged{.function = "C_Sign", .member = "1234840370164"},
     PinUncertain{.function = "C_Sign", .member = "1234840370164"},
+    MemberProblem{.member = "1234840370164", .reason = "it is not extractable"},
+    MemberRefused{.member = "1234840370164", .reason = "it is not extractable"},
+    ConfigurationRefused{.file = "/etc/Chrystoki.conf", .reason = "it is not extractable"},
+    ConfigurationPending{.file = "/etc/Chrystoki.conf", .reason = "it is not extractable"},
     LogRecordsDropped{.count = 42},
 };
-
-std::vector<std::string> golden(const std::string& name) {
-  std::ifstream file(std::string(P11HA_SOURCE_DIR) + "/tests/golden/" + name);
-  std::vector<std::string> lines;
-  for (std::string text; std::getline(file, text);) lines.push_back(text);
-  EXPECT_FALSE(lines.empty()) << name;
-  return lines;
-}
-
-std::string filledIn(std::string text) {
-  std::map<std::string, std::size_t> used;
-  for (std::size_t at = text.find('<'); at != std::string::npos; at = text.find('<', at)) {
-    const std::string placeholder = text.substr(at, text.find('>', at) + 1 - at);
-    const std::string& value = kValues.at(placeholder).at(used[placeholder]++);
-    text.replace(at, placeholder.size(), value);
-    at += value.size();
-  }
-  // The "\n" that the reference shows in two texts is the end of every line.
-  if (text.ends_with("\\n")) text.resize(text.size() - 2);
-  return text + "\n";
-}
 
 std::string asLine(const Event& event) {
   std::tm at{};
@@ -96,23 +87,24 @@ std::string asLine(const Event& event) {
   return line(event, "11234840370164", 17469, at);
 }
 
+// Of halog/events.def, in its order.
+const std::vector<std::string> kNames = {
+#define P11HA_EVENT(name, id, text, ...) #name,
+#include "halog/events.def"
+#undef P11HA_EVENT
+};
+
 TEST(Golden, EveryAlternativeIsTheMessageOfTheReference) {
-  const std::vector<std::string> reference = golden("ha_messages.txt");
-  const std::vector<std::string> own = golden("ha_messages_p11ha.txt");
-  ASSERT_EQ(reference.size(), 21U);
+  const std::vector<HaMessage>& reference = haMessages();
+  const std::vector<std::string>& own = ownMessages();
   ASSERT_EQ(kEvents.size(), reference.size() + own.size());
   for (std::size_t i = 0; i < kEvents.size(); ++i) {
-    std::string id = "No ID";
-    std::string text;
-    if (i < reference.size()) {
-      const std::size_t colon = reference[i].find(": ");
-      id = reference[i].substr(0, colon);
-      text = reference[i].substr(colon + 2);
-    } else {
-      text = own[i - reference.size()];
+    const bool isOwn = i >= reference.size();
+    EXPECT_EQ(asLine(kEvents[i]), filledIn(isOwn ? own[i - reference.size()] : reference[i].text, kValues) + "\n");
+    EXPECT_EQ(messageId(kEvents[i]), isOwn ? "" : reference[i].id);
+    if (!isOwn) {
+      EXPECT_EQ(kNames.at(i), reference[i].event);
     }
-    EXPECT_EQ(asLine(kEvents[i]), filledIn(text));
-    EXPECT_EQ(messageId(kEvents[i]), id == "No ID" ? "" : id);
   }
 }
 
@@ -122,18 +114,24 @@ TEST(Golden, NoAlternativeIsMissing) {
   EXPECT_EQ(seen.size(), std::variant_size_v<Event>);
 }
 
-TEST(Golden, TheReferenceHasSeventeenIds) {
+TEST(Golden, TheReferenceHasTwentyOneTextsUnderSeventeenIds) {
+  std::set<std::string> texts;
   std::set<std::string> ids;
+  std::set<std::string> deprecated;
   std::size_t without = 0;
-  for (const std::string& text : golden("ha_messages.txt")) {
-    if (text.starts_with("No ID: ")) {
+  for (const HaMessage& message : haMessages()) {
+    texts.insert(message.text);
+    if (message.id.empty()) {
       ++without;
     } else {
-      ids.insert(text.substr(0, text.find(':')));
+      ids.insert(message.id);
     }
+    if (message.deprecated) deprecated.insert(message.id);
   }
+  EXPECT_EQ(texts.size(), 21U);
   EXPECT_EQ(ids.size(), 17U);
   EXPECT_EQ(without, 3U);
+  EXPECT_EQ(deprecated, (std::set<std::string>{"HALOG_RENABLEMEMBER", "HALOG_UNRECOVERABLE"}));
 }
 
 }  // namespace

@@ -1,11 +1,9 @@
 // What the tests of the file log have in common: a directory for the logs of one test, and the group they are of.
 #pragma once
 
-#include <gtest/gtest.h>
 #include <sys/stat.h>
 
 #include <algorithm>
-#include <cstdlib>
 #include <filesystem>
 #include <fstream>
 #include <iterator>
@@ -13,40 +11,27 @@
 #include <string_view>
 #include <vector>
 
+#include "tests/support/temporary_directory.h"
+
 namespace p11ha::halog {
 
 inline constexpr std::string_view kGroup = "11234840370164";
 
 /// Removed with all in it. One test, one thread.
-class LogDirectory {
+class LogDirectory : public tests::TemporaryDirectory {
  public:
-  LogDirectory() {
-    std::string pattern = testing::TempDir() + "/halog.XXXXXX";
-    if (mkdtemp(pattern.data()) == nullptr) ADD_FAILURE() << "no directory: " << pattern;
-    // Tests that drop their privileges still have to reach it.
-    chmod(pattern.c_str(), 0755);
-    path_ = pattern;
-  }
-  ~LogDirectory() {
-    std::error_code ignored;
-    std::filesystem::remove_all(path_, ignored);
-  }
-  LogDirectory(const LogDirectory&) = delete;
-  LogDirectory& operator=(const LogDirectory&) = delete;
+  // Tests that drop their privileges still have to reach it.
+  LogDirectory() { chmod(path().c_str(), 0755); }
 
-  [[nodiscard]] std::string path() const { return path_; }
-  [[nodiscard]] std::string file(const std::string& name = "haErrorLog.txt") const { return path_ + "/" + name; }
+  [[nodiscard]] std::string file(const std::string& name = "haErrorLog.txt") const { return path() + "/" + name; }
 
   /// The names in it, sorted.
   [[nodiscard]] std::vector<std::string> names() const {
     std::vector<std::string> names;
-    for (const auto& entry : std::filesystem::directory_iterator(path_)) names.push_back(entry.path().filename());
+    for (const auto& entry : std::filesystem::directory_iterator(path())) names.push_back(entry.path().filename());
     std::sort(names.begin(), names.end());
     return names;
   }
-
- private:
-  std::string path_;
 };
 
 inline std::string contents(const std::string& path) {

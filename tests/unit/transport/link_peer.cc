@@ -61,7 +61,7 @@ LinkPeer::LinkPeer(const Options& options) : limits_(options.limits), pause_(opt
   greeting.heartbeatInterval = options.heartbeat;
   frames_.setLimit(frameLimit(limits_));
   link_ = std::make_unique<Link>(std::move(own), std::move(client), std::make_unique<FrameReader>(), greeting,
-                                 LinkPolicy{options.silence});
+                                 PartitionState::Active, LinkPolicy{options.silence});
 }
 
 LinkPeer::~LinkPeer() {
@@ -71,6 +71,11 @@ LinkPeer::~LinkPeer() {
 
 void LinkPeer::close() {
   if (socket_ >= 0) ::close(std::exchange(socket_, -1));
+}
+
+std::uint64_t millisecondsNow() {
+  const auto present = std::chrono::steady_clock::now().time_since_epoch();
+  return static_cast<std::uint64_t>(std::chrono::duration_cast<std::chrono::milliseconds>(present).count());
 }
 
 std::optional<LinkPeer::Received> LinkPeer::next() {
@@ -128,9 +133,9 @@ void LinkPeer::answer(const Received& request, CK_RV rv, const Fill& fill, CK_RV
   send(plain);
 }
 
-void LinkPeer::heartbeat(const std::vector<std::uint32_t>& requests) {
+void LinkPeer::heartbeat(const std::vector<std::uint32_t>& requests, std::uint64_t arrived) {
   Buffer plain;
-  putHeartbeat(plain, requests);
+  putHeartbeat(plain, {millisecondsNow(), arrived, requests});
   send(plain);
 }
 

@@ -12,6 +12,9 @@
 
 namespace p11ha::tests {
 
+/// What a server's clock shows.
+std::uint64_t millisecondsNow();
+
 /// A server without a module. One thread; whatever it waits for, it waits for ten seconds at most, and then the test
 /// has failed.
 class LinkPeer {
@@ -45,7 +48,7 @@ class LinkPeer {
   /// To a request: the Init's answer, if one came with it, then the call's; `fill` sees the call's outputs before.
   using Fill = std::function<void(const transport::Outputs&)>;
   void answer(const Received& request, CK_RV rv, const Fill& fill = {}, CK_RV initRv = CKR_OK);
-  void heartbeat(const std::vector<std::uint32_t>& requests);
+  void heartbeat(const std::vector<std::uint32_t>& requests, std::uint64_t arrived = transport::Heartbeat::kHoldsBack);
   void send(const transport::Buffer& plain);
   /// Bytes of the network, as they are.
   void sendRaw(std::span<const std::uint8_t> bytes);

@@ -80,8 +80,8 @@ TEST(Link, ARequestMayTakeLongerThanTheSilenceToBeSent) {
 }
 
 TEST(Link, AServerMayTakeNothingForAWhile) {
-  LinkPeer peer({.silence = 300ms});
-  std::vector<CK_BYTE> data(8UL << 20, 1);
+  LinkPeer peer({.silence = 300ms, .pause = 1ms});
+  std::vector<CK_BYTE> data(2UL << 20, 1);
   const Call large = makeCall<Fn::DigestUpdate>(CK_ULONG{1}, data.data(), CK_ULONG{data.size()});
   auto answer = begin(peer.link(), large);
   for (int i = 0; i < 20; ++i) {

@@ -56,6 +56,93 @@ TEST(Link, AHeartbeatThatDoesNotNameACallLetsItDie) {
   expectFate(answer.get(), Fate::Unknown);
 }
 
+// Each heartbeat comes, and each answer: all of them later than the one before.
+TEST(Link, AServerWhoseWordsOnlyTrickleIsGivenUp) {
+  LinkPeer peer({.silence = 200ms});
+  peer.heartbeat({});
+  Asked asked(1);
+  auto answer = begin(peer.link(), asked.call);
+  const auto request = peer.request();
+  for (std::uint64_t said = tests::millisecondsNow(); answer.wait_for(20ms) != std::future_status::ready; said += 2) {
+    Buffer heartbeat;
+    putHeartbeat(heartbeat, {said, Heartbeat::kHoldsBack, {request.header.request}});
+    peer.send(heartbeat);
+  }
+  expectFate(answer.get(), Fate::Unknown);
+  EXPECT_EQ(peer.link().failure(), "it only trickles");
+}
+
+TEST(Link, AnAnswerThatOnlyTricklesEndsIt) {
+  LinkPeer peer({.silence = 200ms});
+  Asked asked(1);
+  auto answer = begin(peer.link(), asked.call);
+  const auto request = peer.request();
+  Buffer large;
+  const std::vector<std::uint8_t> output(16000);
+  putFrame(large, request.header.request, request.header.opcode, kFlagAnswer,
+           [&](Buffer& to) { to.putBytes(output.data(), output.size()); });
+  const auto sealed = peer.seal(large);
+  std::size_t sent = 0;
+  for (; answer.wait_for(10ms) != std::future_status::ready; ++sent) {
+    ASSERT_LT(sent, sealed.size());
+    peer.sendRaw({&sealed[sent], 1});
+  }
+  expectFate(answer.get(), Fate::Unknown);
+  EXPECT_EQ(peer.link().failure(), "it only trickles");
+}
+
+// What is large comes late, with all that is behind it.
+TEST(Link, AServerThatIsLateBecauseItSaysMuchIsNot) {
+  LinkPeer peer({.silence = 200ms});
+  peer.heartbeat({});
+  Asked asked(1);
+  auto answer = begin(peer.link(), asked.call);
+  const auto request = peer.request();
+  Buffer large;
+  const std::uint64_t behind = tests::millisecondsNow();
+  putHeartbeat(large, {behind, Heartbeat::kHoldsBack, std::vector<std::uint32_t>(75'000, request.header.request)});
+  const auto sealed = peer.seal(large);
+  for (std::size_t sent = 0; sent < sealed.size(); sent += 5000) {
+    std::this_thread::sleep_for(10ms);
+    peer.sendRaw(std::span(sealed).subspan(sent, std::min<std::size_t>(5000, sealed.size() - sent)));
+  }
+  for (std::uint64_t each = 0; each < 5; ++each) {
+    Buffer heartbeat;
+    putHeartbeat(heartbeat, {behind + each * 50, Heartbeat::kHoldsBack, {request.header.request}});
+    peer.send(heartbeat);
+  }
+  peer.answer(request, CKR_OK, saying(3));
+  expectAnswered(answer.get());
+}
+
+// Each request is named, so each arrived; what was sent behind them arrives ever later.
+TEST(Link, AServerToWhichRequestsOnlyTrickleIsGivenUp) {
+  LinkPeer peer({.silence = 200ms});
+  Asked asked(1);
+  auto answer = begin(peer.link(), asked.call);
+  const auto request = peer.request();
+  for (std::uint64_t arrived = 0; answer.wait_for(20ms) != std::future_status::ready; ++arrived) {
+    ASSERT_LT(arrived, 100U);
+    peer.heartbeat({request.header.request}, arrived);
+  }
+  expectFate(answer.get(), Fate::Unknown);
+  EXPECT_EQ(peer.link().failure(), "what is sent to it only trickles");
+}
+
+TEST(Link, AServerToWhichMuchIsOnItsWayIsNot) {
+  LinkPeer peer({.silence = 200ms});
+  std::vector<CK_BYTE> data(1UL << 20, 1);
+  const Call large = makeCall<Fn::DigestUpdate>(CK_ULONG{1}, data.data(), CK_ULONG{data.size()});
+  auto answer = begin(peer.link(), large);
+  const auto request = peer.request();
+  for (std::uint64_t arrived = 0; arrived < 30; ++arrived) {
+    EXPECT_NE(answer.wait_for(20ms), std::future_status::ready);
+    peer.heartbeat({request.header.request}, arrived * 10'000);
+  }
+  peer.answer(request, CKR_OK);
+  expectAnswered(answer.get());
+}
+
 // Only what was not heard while somebody listened counts: a process that was stopped has not listened.
 TEST(Link, AStoppedClientDoesNotBlameTheServer) {
   LinkPeer peer({.silence = 300ms});

@@ -24,8 +24,8 @@ class ServerMessage : public testing::Test {
     return message.as<T>();
   }
 
-  Descriptor here;
-  Descriptor there;
+  base::Descriptor here;
+  base::Descriptor there;
   Message message;
 };
 
@@ -88,11 +88,11 @@ TEST_F(ServerMessage, WhatIsSmallArrives) {
 }
 
 TEST_F(ServerMessage, DescriptorsComeAlongAndAreClosedOnExec) {
-  const Descriptor file(open("/dev/null", O_RDONLY | O_CLOEXEC));
+  const base::Descriptor file(open("/dev/null", O_RDONLY | O_CLOEXEC));
   EXPECT_TRUE(sendMessage(here.get(), MessageKind::Closed, std::uint64_t{1}, {file.get(), file.get()}));
   ASSERT_EQ(receiveMessage(there.get(), message, false), Received::Message);
   ASSERT_EQ(message.descriptors.size(), 2U);
-  for (const Descriptor& each : message.descriptors) EXPECT_NE(fcntl(each.get(), F_GETFD) & FD_CLOEXEC, 0);
+  for (const base::Descriptor& each : message.descriptors) EXPECT_NE(fcntl(each.get(), F_GETFD) & FD_CLOEXEC, 0);
 }
 
 TEST_F(ServerMessage, TellsNothingFromTheEnd) {

@@ -1,6 +1,8 @@
 // Who is let in, and what is said to whoever is not.
 #include <gmock/gmock.h>
 #include <gtest/gtest.h>
+#include <openssl/err.h>
+#include <openssl/rsa.h>
 #include <sys/stat.h>
 
 #include <filesystem>
@@ -121,6 +123,26 @@ TEST(Tls, WhatIsWrittenIsRead) {
   handshake.client().end();
   Handshake::carry(handshake.client(), wire, handshake.server());
   EXPECT_EQ(handshake.server().read(read, got), TlsChannel::Status::Closed);
+}
+
+// What another user of OpenSSL has left in this thread's queue is not the connection's.
+TEST(Tls, SomebodyElsesErrorIsNotItsOwn) {
+  const TlsContext clientContext = contextOf(TlsSide::Client, "alice");
+  const TlsContext serverContext = contextOf(TlsSide::Server, "server");
+  Handshake handshake(*clientContext, *serverContext, "localhost");
+  handshake.run();
+  const std::vector<std::uint8_t> sent(5000, 7);
+  ASSERT_EQ(handshake.client().write(sent), TlsChannel::Status::Good);
+  const auto sealed = handshake.client().outgoing().bytes();
+  ERR_raise(ERR_LIB_RSA, RSA_R_ALGORITHM_MISMATCH);
+  std::vector<std::uint8_t> read(sent.size());
+  std::size_t got = 0;
+  handshake.server().feed(sealed.first(sealed.size() / 2));
+  EXPECT_EQ(handshake.server().read(read, got), TlsChannel::Status::WantInput);
+  handshake.server().feed(sealed.subspan(sealed.size() / 2));
+  EXPECT_EQ(handshake.server().read(read, got), TlsChannel::Status::Good);
+  EXPECT_EQ(got, sent.size());
+  EXPECT_EQ(ERR_GET_REASON(ERR_get_error()), RSA_R_ALGORITHM_MISMATCH) << "and is left where it was";
 }
 
 TEST(Tls, AByteThatWasChangedIsNoticed) {

@@ -110,7 +110,7 @@ TEST(WireControl, IsReadWholeOrNotAtAll) {
   putStateChange(bytes, {"1001", PartitionState::Deactivated});
   readsWholeOnly(payloadOf(bytes), [](auto& payload) { return readStateChange(payload); });
   bytes.clear();
-  putHeartbeat(bytes, std::vector<std::uint32_t>{1, 2, 3});
+  putHeartbeat(bytes, {1234, 5678, {1, 2, 3}});
   readsWholeOnly(payloadOf(bytes), [](auto& payload) { return readHeartbeat(payload); });
 }
 

@@ -3,9 +3,10 @@
 
 #include <unistd.h>
 
+#include <string_view>
 #include <utility>
 
-namespace p11ha::transport {
+namespace p11ha::base {
 
 /// Closes what it owns. One thread at a time.
 class Descriptor {
@@ -34,4 +35,7 @@ class Descriptor {
   int fd_ = -1;
 };
 
-}  // namespace p11ha::transport
+/// Writes the bytes, as often as it takes. False: not all of them, for the reason in errno. Any thread.
+bool writeAll(int file, std::string_view bytes);
+
+}  // namespace p11ha::base

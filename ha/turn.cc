@@ -1,0 +1,167 @@
+#include "ha/turn.h"
+
+#include <algorithm>
+#include <charconv>
+#include <cstring>
+#include <thread>
+#include <vector>
+
+#include "base/clock.h"
+#include "cryptoki/attribute_reader.h"
+#include "cryptoki/template.h"
+#include "ha/domain/generation.h"
+#include "ha/inventory.h"
+#include "ha/notes/note.h"
+#include "ha/repetition.h"
+
+namespace p11ha::ha {
+
+using cryptoki::Fn;
+using cryptoki::makeCall;
+using cryptoki::Template;
+
+struct Turn::Seen {
+  CK_OBJECT_HANDLE handle;
+  Claim claim;
+};
+
+namespace {
+
+constexpr int kMostTries = 100;
+
+std::span<const std::uint8_t> bytesOf(std::string_view text) {
+  return {reinterpret_cast<const std::uint8_t*>(text.data()), text.size()};
+}
+
+Template anyClaim() {
+  Template wanted;
+  wanted.addUlong(CKA_CLASS, CKO_DATA);
+  wanted.addBytes(CKA_APPLICATION, bytesOf(notes::kApplication));
+  wanted.addBytes(CKA_LABEL, bytesOf(Turn::kLabel));
+  return wanted;
+}
+
+}  // namespace
+
+std::uint64_t Turn::drawOwner() {
+  const auto made = domain::makeGeneration(0, false);
+  auto value = static_cast<std::uint64_t>(base::now().time_since_epoch().count());
+  if (made) std::memcpy(&value, made->random.data(), sizeof value);
+  return value;
+}
+
+std::string Turn::Claim::text() const {
+  return std::to_string(number) + ' ' + std::to_string(owner) + ' ' + std::to_string(life);
+}
+
+std::optional<Turn::Claim> Turn::Claim::parse(std::span<const std::uint8_t> value) {
+  Claim claim;
+  const char* at = reinterpret_cast<const char*>(value.data());
+  const char* const end = at + value.size();
+  for (std::uint64_t* const field : {&claim.number, &claim.owner, &claim.life}) {
+    if (field != &claim.number && (at == end || *at++ != ' ')) return std::nullopt;
+    const auto [after, error] = std::from_chars(at, end, *field);
+    if (error != std::errc()) return std::nullopt;
+    at = after;
+  }
+  return at == end ? std::optional(claim) : std::nullopt;
+}
+
+Turn::Turn(cryptoki::Member& member, CK_SESSION_HANDLE session, std::uint64_t owner, const Patience& patience)
+    : patience_(patience), member_(member), session_(session) {
+  own_.owner = owner;
+  // Between the look at the others' numbers and the own one, nobody may believe that there is none.
+  const CK_OBJECT_HANDLE entering = put(own_);
+  if (entering == CK_INVALID_HANDLE) return;
+  std::uint64_t highest = 0;
+  for (const Seen& each : look().value_or(std::vector<Seen>())) {
+    const bool isOwn = each.claim.owner == owner;
+    if (isOwn && each.handle != entering) drop(each.handle);
+    if (!isOwn) highest = std::max(highest, each.claim.number);
+  }
+  own_.number = highest < ~std::uint64_t{0} ? highest + 1 : highest;
+  held_ = put(own_);
+  drop(entering);
+  if (held_ != CK_INVALID_HANDLE) wait();
+}
+
+Turn::~Turn() {
+  if (held_ != CK_INVALID_HANDLE) drop(held_);
+}
+
+void Turn::renew() {
+  if (held_ == CK_INVALID_HANDLE) return;
+  ++own_.life;
+  const CK_OBJECT_HANDLE fresh = put(own_);
+  if (fresh == CK_INVALID_HANDLE) return;
+  drop(std::exchange(held_, fresh));
+}
+
+CK_OBJECT_HANDLE Turn::put(const Claim& claim) {
+  Template wanted = anyClaim();
+  const std::string text = claim.text();
+  wanted.addBool(CKA_TOKEN, true);
+  wanted.addBool(CKA_PRIVATE, false);
+  wanted.addBytes(CKA_VALUE, bytesOf(text));
+  Repetition repetition(kMostTries);
+  for (;;) {
+    CK_OBJECT_HANDLE made = CK_INVALID_HANDLE;
+    const auto outcome = member_.execute(makeCall<Fn::CreateObject>(session_, wanted.data(), wanted.count(), &made));
+    if (outcome.rv == CKR_OK) return made;
+    if (!repetition.isWorthIt(member_, session_, outcome.rv)) return CK_INVALID_HANDLE;
+  }
+}
+
+void Turn::drop(CK_OBJECT_HANDLE handle) { member_.execute(makeCall<Fn::DestroyObject>(session_, handle)); }
+
+// Nothing: the member does not say.
+std::optional<std::vector<Turn::Seen>> Turn::look() {
+  static constexpr CK_ATTRIBUTE_TYPE kRead[] = {CKA_VALUE};
+  const base::Monotonic until = base::now() + patience_.unchanged;
+  Repetition repetition(kMostTries);
+  for (;;) {
+    Template query = anyClaim();
+    std::vector<CK_OBJECT_HANDLE> handles;
+    const auto listed = listObjects(member_, session_, query, handles);
+    if (repetition.isWorthIt(member_, session_, listed.rv)) continue;
+    if (listed.rv != CKR_OK) return std::nullopt;
+    std::vector<Seen> seen;
+    bool whole = true;
+    for (const CK_OBJECT_HANDLE handle : handles) {
+      Template read;
+      const auto outcome = cryptoki::readAttributes(member_, session_, handle, kRead, read);
+      if (outcome.fate != cryptoki::Fate::Answered) return std::nullopt;
+      // One that has gone may have been renewed.
+      whole = whole && outcome.rv == CKR_OK;
+      const auto value = read.find(CKA_VALUE);
+      const auto claim = value ? Claim::parse(*value) : std::nullopt;
+      if (claim) seen.push_back({handle, *claim});
+    }
+    if (whole || base::now() >= until) return seen;
+    std::this_thread::sleep_for(patience_.look);
+  }
+}
+
+void Turn::wait() {
+  std::optional<Claim> waitedFor;
+  base::Monotonic since;
+  for (;;) {
+    auto seen = look();
+    if (!seen) return;
+    std::erase_if(*seen, [this](const Seen& each) { return each.claim.owner == own_.owner; });
+    const auto first = std::min_element(seen->begin(), seen->end(),
+                                        [](const Seen& a, const Seen& b) { return a.claim.isBefore(b.claim); });
+    if (first == seen->end() || !first->claim.isBefore(own_)) return;
+    if (waitedFor != first->claim) {
+      waitedFor = first->claim;
+      since = base::now();
+    } else if (base::now() - since >= patience_.unchanged) {
+      drop(first->handle);
+      continue;
+    }
+    // Tokens tell nobody of changes.
+    std::this_thread::sleep_for(patience_.look);
+  }
+}
+
+}  // namespace p11ha::ha

@@ -1,0 +1,83 @@
+// One resync at a time on a member, however many processes there are.
+#pragma once
+
+#include <array>
+#include <chrono>
+#include <cstdint>
+#include <optional>
+#include <span>
+#include <string>
+#include <string_view>
+#include <vector>
+
+#include "cryptoki/member.h"
+
+namespace p11ha::ha {
+
+/// Lamport's bakery, its registers being public CKO_DATA objects of p11ha's on the member, as nothing else is common to
+/// all who use it: each draws a number above those that it sees and waits until nobody has a lower one. Whoever makes
+/// an object without a turn (a call of an application, which goes to every member) is not kept out.
+///
+/// A member that takes no such objects gives everybody a turn at once. A claim that stands unchanged for too long is of
+/// a process that has died, or is nobody's: it is removed, so that nothing that was left on a token holds a resync
+/// back for longer. (Whoever can write public objects there can keep one waiting for as long as it goes on writing.)
+///
+/// One thread; blocks as the member's calls do, and for others' turns. The session outlives it, and is a read-write
+/// one.
+class Turn {
+ public:
+  struct Patience {
+    std::chrono::milliseconds look{20};           // how often a claim is looked at
+    std::chrono::milliseconds unchanged{10'000};  // how long one may stand as it is
+  };
+
+  /// `owner`: drawOwner(), once for all turns of which there is never more than one at a time. What an earlier one has
+  /// left there, as the member was lost, is taken away.
+  Turn(cryptoki::Member& member, CK_SESSION_HANDLE session, std::uint64_t owner, const Patience& patience);
+  Turn(cryptoki::Member& member, CK_SESSION_HANDLE session, std::uint64_t owner)
+      : Turn(member, session, owner, Patience()) {}
+  ~Turn();
+  Turn(const Turn&) = delete;
+  Turn& operator=(const Turn&) = delete;
+
+  /// The member was lost: nothing more is said to it.
+  bool holds() const { return held_ != CK_INVALID_HANDLE; }
+  void forget() { held_ = CK_INVALID_HANDLE; }
+  /// Shows that its owner is alive. Now and then, and more often than others' patience lasts.
+  void renew();
+
+  /// At random.
+  static std::uint64_t drawOwner();
+
+  /// CKA_LABEL of a claim.
+  static constexpr std::string_view kLabel = "p11ha turn";
+
+  /// What a claim says: CKA_VALUE, as text.
+  struct Claim {
+    std::uint64_t number = 0;  // 0: it is about to draw one
+    std::uint64_t owner = 0;   // at random
+    std::uint64_t life = 0;    // another each time it is renewed
+
+    std::string text() const;
+    static std::optional<Claim> parse(std::span<const std::uint8_t> value);
+    bool isBefore(const Claim& other) const {
+      return number != other.number ? number < other.number : owner < other.owner;
+    }
+    friend bool operator==(const Claim&, const Claim&) = default;
+  };
+
+ private:
+  struct Seen;
+  CK_OBJECT_HANDLE put(const Claim& claim);
+  void drop(CK_OBJECT_HANDLE handle);
+  std::optional<std::vector<Seen>> look();
+  void wait();
+
+  const Patience patience_;
+  cryptoki::Member& member_;
+  const CK_SESSION_HANDLE session_;
+  Claim own_;
+  CK_OBJECT_HANDLE held_ = CK_INVALID_HANDLE;
+};
+
+}  // namespace p11ha::ha

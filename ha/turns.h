@@ -1,0 +1,37 @@
+// A turn on each of several members.
+#pragma once
+
+#include <array>
+#include <memory>
+#include <vector>
+
+#include "ha/group.h"
+#include "ha/turn.h"
+
+namespace p11ha::ha {
+
+/// Taken in the order of the serial numbers, which is the same in all processes, so that no two wait for each other; in
+/// sessions of its own. A member that does not answer has none. One thread; blocks as Turn does.
+class Turns {
+ public:
+  /// `epochs`: of the members, by index.
+  Turns(Group& group, MemberMask members, const std::array<std::uint32_t, kMaxMembers>& epochs, std::uint64_t owner);
+  ~Turns();
+  Turns(const Turns&) = delete;
+  Turns& operator=(const Turns&) = delete;
+
+  /// To be called between the steps of what is done in the turn.
+  void renew();
+
+ private:
+  struct Held {
+    GroupMember& member;
+    std::uint32_t epoch;
+    CK_SESSION_HANDLE session;
+    std::unique_ptr<Turn> turn;
+  };
+  std::vector<Held> held_;
+  base::Monotonic renewed_;
+};
+
+}  // namespace p11ha::ha
