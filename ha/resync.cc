@@ -172,7 +172,9 @@ Resync::Result Resync::inTurn(MemberMask here, const std::function<View(MemberMa
     Outcome seen;
     here = lookAgain(view.state.here, view.returned, seen);
     if (seen.rv != CKR_OK) return {seen};
+    here &= turns.renew();
     view = looked(here);
+    view.result.isWhole = (view.state.returned & ~here) == 0;
     leaveOut(view, newest);
     run(view, turns);
   }
@@ -392,8 +394,12 @@ void Resync::run(View& view, Turns& turns) {
   }
   for (const SyncAction& action : actions) {
     if (view.over()) return;
-    turns.renew();
-    if ((view.state.here & bit(action.member)) != 0) act(view, action);
+    view.state.here &= turns.renew();
+    if ((view.state.here & bit(action.member)) != 0) {
+      act(view, action);
+    } else {
+      view.result.isWhole = false;
+    }
   }
 }
 

@@ -6,11 +6,11 @@
 #include <thread>
 #include <vector>
 
-#include "base/clock.h"
 #include "cryptoki/attribute_reader.h"
 #include "cryptoki/template.h"
 #include "ha/domain/generation.h"
 #include "ha/inventory.h"
+#include "ha/judge.h"
 #include "ha/notes/note.h"
 #include "ha/repetition.h"
 
@@ -67,36 +67,51 @@ std::optional<Turn::Claim> Turn::Claim::parse(std::span<const std::uint8_t> valu
   return at == end ? std::optional(claim) : std::nullopt;
 }
 
-Turn::Turn(cryptoki::Member& member, CK_SESSION_HANDLE session, std::uint64_t owner, const Patience& patience)
+Turn::Turn(cryptoki::Member& member, CK_SESSION_HANDLE session, std::uint64_t owner, const Patience& patience,
+           const std::function<void()>& meanwhile)
     : patience_(patience), member_(member), session_(session) {
   own_.owner = owner;
+  draw();
+  if (state_ == State::Held) wait(meanwhile);
+}
+
+Turn::~Turn() {
+  if (state_ == State::Held) drop(held_);
+}
+
+void Turn::draw() {
   // Between the look at the others' numbers and the own one, nobody may believe that there is none.
+  own_.number = 0;
   const CK_OBJECT_HANDLE entering = put(own_);
-  if (entering == CK_INVALID_HANDLE) return;
+  if (state_ != State::Held) return;
+  const auto seen = look();
+  if (!seen) return;
   std::uint64_t highest = 0;
-  for (const Seen& each : look().value_or(std::vector<Seen>())) {
-    const bool isOwn = each.claim.owner == owner;
+  for (const Seen& each : *seen) {
+    const bool isOwn = each.claim.owner == own_.owner;
     if (isOwn && each.handle != entering) drop(each.handle);
     if (!isOwn) highest = std::max(highest, each.claim.number);
   }
   own_.number = highest < ~std::uint64_t{0} ? highest + 1 : highest;
   held_ = put(own_);
+  renewed_ = base::now();
   drop(entering);
-  if (held_ != CK_INVALID_HANDLE) wait();
 }
 
-Turn::~Turn() {
-  if (held_ != CK_INVALID_HANDLE) drop(held_);
-}
-
-void Turn::renew() {
-  if (held_ == CK_INVALID_HANDLE) return;
+bool Turn::renew() {
+  if (state_ != State::Held || base::now() - renewed_ < patience_.renewal()) return isOurs();
   ++own_.life;
   const CK_OBJECT_HANDLE fresh = put(own_);
-  if (fresh == CK_INVALID_HANDLE) return;
-  drop(std::exchange(held_, fresh));
+  if (state_ != State::Held) return false;
+  renewed_ = base::now();
+  if (drop(std::exchange(held_, fresh)) == CKR_OBJECT_HANDLE_INVALID) {
+    drop(held_);
+    state_ = State::Over;
+  }
+  return isOurs();
 }
 
+// The state is another if it could not be put there.
 CK_OBJECT_HANDLE Turn::put(const Claim& claim) {
   Template wanted = anyClaim();
   const std::string text = claim.text();
@@ -108,13 +123,18 @@ CK_OBJECT_HANDLE Turn::put(const Claim& claim) {
     CK_OBJECT_HANDLE made = CK_INVALID_HANDLE;
     const auto outcome = member_.execute(makeCall<Fn::CreateObject>(session_, wanted.data(), wanted.count(), &made));
     if (outcome.rv == CKR_OK) return made;
-    if (!repetition.isWorthIt(member_, session_, outcome.rv)) return CK_INVALID_HANDLE;
+    if (repetition.isWorthIt(member_, session_, outcome.rv)) continue;
+    const bool isAnswer = !isLoss(outcome) && cryptoki::classify(outcome.rv) != cryptoki::RvClass::Ask;
+    state_ = isAnswer ? State::Open : State::Over;
+    return CK_INVALID_HANDLE;
   }
 }
 
-void Turn::drop(CK_OBJECT_HANDLE handle) { member_.execute(makeCall<Fn::DestroyObject>(session_, handle)); }
+CK_RV Turn::drop(CK_OBJECT_HANDLE handle) {
+  return member_.execute(makeCall<Fn::DestroyObject>(session_, handle)).rv;
+}
 
-// Nothing: the member does not say.
+// Nothing, and the turn is over: the member does not say.
 std::optional<std::vector<Turn::Seen>> Turn::look() {
   static constexpr CK_ATTRIBUTE_TYPE kRead[] = {CKA_VALUE};
   const base::Monotonic until = base::now() + patience_.unchanged;
@@ -124,13 +144,19 @@ std::optional<std::vector<Turn::Seen>> Turn::look() {
     std::vector<CK_OBJECT_HANDLE> handles;
     const auto listed = listObjects(member_, session_, query, handles);
     if (repetition.isWorthIt(member_, session_, listed.rv)) continue;
-    if (listed.rv != CKR_OK) return std::nullopt;
+    if (listed.rv != CKR_OK) {
+      forget();
+      return std::nullopt;
+    }
     std::vector<Seen> seen;
     bool whole = true;
     for (const CK_OBJECT_HANDLE handle : handles) {
       Template read;
       const auto outcome = cryptoki::readAttributes(member_, session_, handle, kRead, read);
-      if (outcome.fate != cryptoki::Fate::Answered) return std::nullopt;
+      if (isLoss(outcome)) {
+        forget();
+        return std::nullopt;
+      }
       // One that has gone may have been renewed.
       whole = whole && outcome.rv == CKR_OK;
       const auto value = read.find(CKA_VALUE);
@@ -142,7 +168,7 @@ std::optional<std::vector<Turn::Seen>> Turn::look() {
   }
 }
 
-void Turn::wait() {
+void Turn::wait(const std::function<void()>& meanwhile) {
   std::optional<Claim> waitedFor;
   base::Monotonic since;
   for (;;) {
@@ -161,6 +187,13 @@ void Turn::wait() {
     }
     // Tokens tell nobody of changes.
     std::this_thread::sleep_for(patience_.look);
+    if (meanwhile) meanwhile();
+    if (!renew()) {
+      // Others thought that this one had died, and may have gone ahead.
+      state_ = State::Held;
+      draw();
+      if (state_ != State::Held) return;
+    }
   }
 }
 

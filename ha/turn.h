@@ -4,12 +4,14 @@
 #include <array>
 #include <chrono>
 #include <cstdint>
+#include <functional>
 #include <optional>
 #include <span>
 #include <string>
 #include <string_view>
 #include <vector>
 
+#include "base/clock.h"
 #include "cryptoki/member.h"
 
 namespace p11ha::ha {
@@ -20,7 +22,8 @@ namespace p11ha::ha {
 ///
 /// A member that takes no such objects gives everybody a turn at once. A claim that stands unchanged for too long is of
 /// a process that has died, or is nobody's: it is removed, so that nothing that was left on a token holds a resync
-/// back for longer. (Whoever can write public objects there can keep one waiting for as long as it goes on writing.)
+/// back for longer. Who finds that its own was removed, as when it was stopped for so long, has its turn no more.
+/// (Whoever can write public objects there can keep one waiting for as long as it goes on writing.)
 ///
 /// One thread; blocks as the member's calls do, and for others' turns. The session outlives it, and is a read-write
 /// one.
@@ -29,22 +32,24 @@ class Turn {
   struct Patience {
     std::chrono::milliseconds look{20};           // how often a claim is looked at
     std::chrono::milliseconds unchanged{10'000};  // how long one may stand as it is
+    std::chrono::milliseconds renewal() const { return unchanged / 5; }
   };
 
   /// `owner`: drawOwner(), once for all turns of which there is never more than one at a time. What an earlier one has
-  /// left there, as the member was lost, is taken away.
-  Turn(cryptoki::Member& member, CK_SESSION_HANDLE session, std::uint64_t owner, const Patience& patience);
-  Turn(cryptoki::Member& member, CK_SESSION_HANDLE session, std::uint64_t owner)
-      : Turn(member, session, owner, Patience()) {}
+  /// left there, as the member was lost, is taken away. `meanwhile` is called now and then while it waits.
+  Turn(cryptoki::Member& member, CK_SESSION_HANDLE session, std::uint64_t owner, const Patience& patience,
+       const std::function<void()>& meanwhile = {});
   ~Turn();
   Turn(const Turn&) = delete;
   Turn& operator=(const Turn&) = delete;
 
+  /// False where the member did not say whose turn it is, and after renew() or forget() has found that it is over.
+  bool isOurs() const { return state_ != State::Over; }
   /// The member was lost: nothing more is said to it.
-  bool holds() const { return held_ != CK_INVALID_HANDLE; }
-  void forget() { held_ = CK_INVALID_HANDLE; }
-  /// Shows that its owner is alive. Now and then, and more often than others' patience lasts.
-  void renew();
+  void forget() { state_ = State::Over; }
+  /// Shows that its owner is alive, where that is due; isOurs() after it. Now and then, and more often than others'
+  /// patience lasts.
+  bool renew();
 
   /// At random.
   static std::uint64_t drawOwner();
@@ -67,17 +72,25 @@ class Turn {
   };
 
  private:
+  enum class State {
+    Open,  // to everybody: the member keeps no claims
+    Held,
+    Over,
+  };
   struct Seen;
+  void draw();
+  void wait(const std::function<void()>& meanwhile);
   CK_OBJECT_HANDLE put(const Claim& claim);
-  void drop(CK_OBJECT_HANDLE handle);
+  CK_RV drop(CK_OBJECT_HANDLE handle);
   std::optional<std::vector<Seen>> look();
-  void wait();
 
   const Patience patience_;
   cryptoki::Member& member_;
   const CK_SESSION_HANDLE session_;
   Claim own_;
+  State state_ = State::Held;
   CK_OBJECT_HANDLE held_ = CK_INVALID_HANDLE;
+  base::Monotonic renewed_;
 };
 
 }  // namespace p11ha::ha

@@ -1,19 +1,12 @@
 #include "ha/turns.h"
 
 #include <algorithm>
+#include <utility>
 
 namespace p11ha::ha {
 
-namespace {
-
-// Well within the patience of others.
-constexpr std::chrono::seconds kRenewal{2};
-
-}  // namespace
-
 Turns::Turns(Group& group, MemberMask members, const std::array<std::uint32_t, kMaxMembers>& epochs,
-             std::uint64_t owner)
-    : renewed_(base::now()) {
+             std::uint64_t owner) {
   std::vector<GroupMember*> all;
   for (GroupMember& member : group.each(members)) all.push_back(&member);
   std::sort(all.begin(), all.end(), [](const auto* a, const auto* b) { return a->serial < b->serial; });
@@ -22,8 +15,8 @@ Turns::Turns(Group& group, MemberMask members, const std::array<std::uint32_t, k
     if (member->lostSince(epochs.at(member->index)) ||
         openSession(*member->token, CKF_RW_SESSION, session).rv != CKR_OK)
       continue;
-    held_.push_back(
-        {*member, epochs.at(member->index), session, std::make_unique<Turn>(*member->token, session, owner)});
+    auto turn = std::make_unique<Turn>(*member->token, session, owner, Turn::Patience(), [this] { renew(); });
+    held_.push_back({*member, epochs.at(member->index), session, std::move(turn)});
     renew();
   }
 }
@@ -39,10 +32,19 @@ Turns::~Turns() {
   }
 }
 
-void Turns::renew() {
-  if (base::now() - renewed_ < kRenewal) return;
-  renewed_ = base::now();
-  for (Held& held : held_) held.turn->renew();
+MemberMask Turns::members() const {
+  MemberMask all = 0;
+  for (const Held& held : held_) {
+    if (held.turn->isOurs() && !held.member.lostSince(held.epoch)) all |= bit(held.member.index);
+  }
+  return all;
+}
+
+MemberMask Turns::renew() {
+  for (Held& held : held_) {
+    if (!held.member.lostSince(held.epoch)) held.turn->renew();
+  }
+  return members();
 }
 
 }  // namespace p11ha::ha

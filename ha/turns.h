@@ -11,7 +11,7 @@
 namespace p11ha::ha {
 
 /// Taken in the order of the serial numbers, which is the same in all processes, so that no two wait for each other; in
-/// sessions of its own. A member that does not answer has none. One thread; blocks as Turn does.
+/// sessions of its own. On a member that does not answer there is none. One thread; blocks as Turn does.
 class Turns {
  public:
   /// `epochs`: of the members, by index.
@@ -20,8 +20,10 @@ class Turns {
   Turns(const Turns&) = delete;
   Turns& operator=(const Turns&) = delete;
 
-  /// To be called between the steps of what is done in the turn.
-  void renew();
+  /// Those on which it is this process's turn, as they were then.
+  MemberMask members() const;
+  /// To be called between the steps of what is done in the turn; members() after it.
+  MemberMask renew();
 
  private:
   struct Held {
@@ -31,7 +33,6 @@ class Turns {
     std::unique_ptr<Turn> turn;
   };
   std::vector<Held> held_;
-  base::Monotonic renewed_;
 };
 
 }  // namespace p11ha::ha

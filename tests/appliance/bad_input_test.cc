@@ -24,7 +24,7 @@ class BadInputTest : public ApplianceTest {
  protected:
   /// Somebody who is served before, during and after.
   void SetUp() override {
-    start({.limits = "   HandshakeTime = 400;\n   MaxUnfinishedHandshakes = 16;\n   MaxInFlight = 64;\n"
+    start({.limits = "   HandshakeTime = 2000;\n   MaxUnfinishedHandshakes = 16;\n   MaxInFlight = 64;\n"
                      "   SendTime = 300;\n   MaxConnections = 40;\n"});
     witness_ = greeted("alice");
     ASSERT_TRUE(witness_);

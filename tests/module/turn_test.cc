@@ -103,17 +103,17 @@ TEST_F(TurnTest, OneThatIsRenewedIsWaitedFor) {
   std::atomic<bool> over{false};
   std::thread other;
   {
-    Turn turn(*members[0], session, Turn::drawOwner(), {1ms, 600'000ms});
+    Turn turn(*members[0], session, Turn::drawOwner(), {1ms, 50ms});
     std::atomic<bool> begun{false};
     other = std::thread([&] {
       const CK_SESSION_HANDLE own = open();
       begun = true;
-      const Turn next(*members[0], own, Turn::drawOwner(), {1ms, 200ms});
+      const Turn next(*members[0], own, Turn::drawOwner(), {1ms, 1000ms});
       EXPECT_TRUE(over) << "it did not wait";
     });
-    const auto until = std::chrono::steady_clock::now() + 1000ms;
+    const auto until = std::chrono::steady_clock::now() + 2500ms;
     while (!begun || std::chrono::steady_clock::now() < until) {
-      turn.renew();
+      EXPECT_TRUE(turn.renew());
       std::this_thread::sleep_for(10ms);
     }
     over = true;
@@ -147,8 +147,65 @@ TEST_F(TurnTest, AMemberThatTakesNoneLetsEverybodyIn) {
   };
   Turn one(*members[0], session, Turn::drawOwner(), {1ms, 600'000ms});
   const Turn two(*members[0], session, Turn::drawOwner(), {1ms, 600'000ms});
-  one.renew();
+  EXPECT_TRUE(one.renew());
+  EXPECT_TRUE(two.isOurs());
   EXPECT_EQ(claims(session), 0U);
+}
+
+TEST_F(TurnTest, AMemberThatDoesNotSayLetsNobodyIn) {
+  const CK_SESSION_HANDLE session = open();
+  for (const Fn lost : {Fn::CreateObject, Fn::FindObjectsInit, Fn::GetAttributeValue}) {
+    members[0]->intercept = [&](cryptoki::Member&, const Call& call) -> std::optional<Outcome> {
+      return call.fn == lost ? std::optional(Outcome{CKR_DEVICE_REMOVED}) : std::nullopt;
+    };
+    const Turn turn(*members[0], session, 77, {1ms, 50ms});
+    EXPECT_FALSE(turn.isOurs()) << static_cast<int>(lost);
+  }
+  members[0]->intercept = nullptr;
+  EXPECT_TRUE(Turn(*members[0], session, 77, {1ms, 50ms}).isOurs()) << "what was left is its own";
+  EXPECT_EQ(claims(session), 0U);
+}
+
+TEST_F(TurnTest, OneThatWasTakenForDeadIsOver) {
+  const CK_SESSION_HANDLE session = open();
+  Turn stopped(*members[0], session, Turn::drawOwner(), {1ms, 50ms});
+  const CK_SESSION_HANDLE other = open();
+  {
+    const Turn next(*members[0], other, Turn::drawOwner(), {1ms, 50ms});
+    EXPECT_TRUE(next.isOurs());
+    EXPECT_FALSE(stopped.renew());
+    EXPECT_FALSE(stopped.isOurs());
+  }
+  EXPECT_EQ(claims(session), 0U);
+}
+
+// The one before it is at work for longer than the one after it has patience.
+TEST_F(TurnTest, OneThatWaitsShowsThatItIsAlive) {
+  const CK_SESSION_HANDLE session = open();
+  std::optional<Turn> first;
+  first.emplace(*members[0], session, Turn::drawOwner(), Turn::Patience{1ms, 1000ms});
+  std::atomic<int> order{0};
+  std::atomic<int> waits{0};
+  const auto follow = [&](int expected) {
+    const CK_SESSION_HANDLE own = open();
+    bool hasWaited = false;
+    const Turn turn(*members[0], own, Turn::drawOwner(), {1ms, 1000ms}, [&] {
+      if (!std::exchange(hasWaited, true)) ++waits;
+    });
+    EXPECT_EQ(++order, expected);
+  };
+  std::thread second(follow, 1);
+  while (waits < 1) first->renew();
+  std::thread third(follow, 2);
+  const auto until = std::chrono::steady_clock::now() + 2500ms;
+  while (waits < 2 || std::chrono::steady_clock::now() < until) {
+    EXPECT_TRUE(first->renew());
+    std::this_thread::sleep_for(10ms);
+  }
+  EXPECT_EQ(order, 0);
+  first.reset();
+  second.join();
+  third.join();
 }
 
 TEST(TurnClaim, IsReadAsItWasWrittenAndNothingElseIs) {
