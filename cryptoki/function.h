@@ -166,6 +166,9 @@ using detail::rows::kFunctions;
 /// The row of a function. Any thread; cannot fail.
 constexpr const Function& function(Fn fn) { return kFunctions[static_cast<std::size_t>(fn)]; }
 
+/// May it make an object, or destroy one?
+constexpr bool makesOrDestroys(Fn fn) { return function(fn).replay == Replay::Create || fn == Fn::DestroyObject; }
+
 /// The function of that name ("C_Sign"), or nullptr.
 const Fn* findFunction(std::string_view name);
 

@@ -74,6 +74,10 @@ CK_RV LocalMember::find() {
     if (attached_ && token.serial != ownSerial_) return CKR_TOKEN_NOT_RECOGNIZED;
     slot_.store(token.slot, std::memory_order_release);
     ownSerial_ = token.serial;
+    if (!attached_) {
+      ownedStore_ = SoftHsmStore::find(module_->functions(), ownSerial_);
+      store_.store(ownedStore_.get(), std::memory_order_release);
+    }
     attached_ = true;
     return CKR_OK;
   }
@@ -83,7 +87,17 @@ CK_RV LocalMember::find() {
 Outcome LocalMember::execute(const Call& call) {
   const detail::Lowering& way = lowering(call.fn);
   if (way.route == Route::Slot) return executeInSlot(call);
+  if (SoftHsmStore* const store = store_.load(std::memory_order_acquire)) return executeIn(*store, call);
   return {way.run(module_->functions(), call.words.data()), Fate::Answered};
+}
+
+Outcome LocalMember::executeIn(SoftHsmStore& store, const Call& call) {
+  const bool changes = makesOrDestroys(call.fn);
+  if (changes) store.changed();
+  if (call.fn == Fn::FindObjectsInit) store.beforeSearch();
+  const CK_RV rv = invoke(module_->functions(), call);
+  if (changes) store.changed();
+  return {rv, Fate::Answered};
 }
 
 Outcome LocalMember::executeInSlot(Call call) {

@@ -10,6 +10,7 @@
 #include "base/mutex.h"
 #include "base/result.h"
 #include "cryptoki/member.h"
+#include "cryptoki/softhsm_store.h"
 
 namespace p11ha::cryptoki {
 
@@ -65,6 +66,7 @@ class LocalMember final : public Member {
 
  private:
   CK_RV find() P11HA_REQUIRES(attaching_);
+  Outcome executeIn(SoftHsmStore& store, const Call& call);
   [[gnu::noinline]] Outcome executeInSlot(Call call);  // apart, as its copy needs room
 
   const std::shared_ptr<LocalModule> module_;
@@ -75,6 +77,8 @@ class LocalMember final : public Member {
   base::Mutex attaching_;
   bool attached_ P11HA_GUARDED_BY(attaching_) = false;
   std::string ownSerial_ P11HA_GUARDED_BY(attaching_);  // of the token first attached
+  std::unique_ptr<SoftHsmStore> ownedStore_ P11HA_GUARDED_BY(attaching_);
+  std::atomic<SoftHsmStore*> store_{nullptr};  // of the token first attached, if it is SoftHSM's
 };
 
 }  // namespace p11ha::cryptoki
