@@ -1,6 +1,8 @@
 #include "ha/catalog.h"
 
 #include <algorithm>
+#include <set>
+#include <utility>
 
 #include "cryptoki/attribute_reader.h"
 #include "ha/matching.h"
@@ -195,8 +197,62 @@ void Catalog::findPublicParts(GroupMember& member, std::uint32_t epoch, CK_SESSI
   }
 }
 
+// What another process has changed is known here by its former name, and what it copied would look like another.
+void Catalog::renew(GroupMember& member, std::uint32_t epoch, const std::vector<InventoryEntry>& entries,
+                    OwnSession own) {
+  if (entries.empty()) return;
+  std::vector<ObjectPtr> candidates;
+  std::vector<Identity> known;
+  candidatesFor(member, epoch, candidates, known);
+  const Matches matches = match(entries, known);
+  std::set<std::pair<CK_OBJECT_CLASS, CK_ULONG>> strange;
+  for (std::size_t i = 0; i < entries.size(); ++i) {
+    const Identity& identity = entries[i].identity;
+    if (identity.token && !matches.known[i]) strange.emplace(identity.objectClass, identity.type);
+  }
+  for (const auto& index : matches.known) {
+    if (index) candidates[*index] = nullptr;
+  }
+  for (std::size_t i = 0; i < candidates.size(); ++i) {
+    const ObjectPtr& object = candidates[i];
+    if (object == nullptr || !strange.contains({known[i].objectClass, known[i].type})) continue;
+    for (GroupMember& holder : group_.each(group_.callable() & object->usable() & ~bit(member.index))) {
+      if (readAgain(object, holder, own)) break;
+    }
+  }
+}
+
+bool Catalog::readAgain(const ObjectPtr& object, GroupMember& holder, OwnSession own) {
+  const std::uint32_t epoch = holder.epoch.load(std::memory_order_acquire);
+  if (object->holding(holder.index, epoch) != Holding::Held) return false;
+  const Identity before = object->identity();
+  Identity identity;
+  ControlSession::Use session(holder.*own);
+  if (session.open(*holder.token, epoch).rv != CKR_OK) return false;
+  const CK_OBJECT_HANDLE at = object->at(holder.index, epoch);
+  if (readIdentity(*holder.token, session.handle(), at, identity).rv != CKR_OK) return false;
+  if (identity.material.empty()) {
+    identity.material = before.material;
+    identity.lent = before.lent;
+  }
+  if (identity != before) object->setIdentity(std::move(identity));
+  return true;
+}
+
+void Catalog::candidatesFor(const GroupMember& member, std::uint32_t epoch, std::vector<ObjectPtr>& candidates,
+                            std::vector<Identity>& known) const {
+  for (ObjectPtr& object : group_.objects.all()) {
+    if (object->at(member.index, epoch) != CK_INVALID_HANDLE || object->isSessionObject()) continue;
+    known.push_back(object->identity());
+    candidates.push_back(std::move(object));
+  }
+  // A private key that a call of ours has made has no material before somebody asks.
+  lendMaterial(known);
+}
+
 void Catalog::install(GroupMember& member, std::uint32_t epoch, const std::vector<InventoryEntry>& entries,
                       OwnSession own) {
+  renew(member, epoch, entries, own);
   for (const ObjectPtr& secret : bindAll(member, epoch, entries)) prove(secret, member, epoch, own);
 }
 
@@ -214,13 +270,7 @@ std::vector<ObjectPtr> Catalog::bindAll(GroupMember& member, std::uint32_t epoch
   if (fresh.empty()) return claimedSecrets;
   std::vector<ObjectPtr> candidates;
   std::vector<Identity> known;
-  for (const ObjectPtr& object : group_.objects.all()) {
-    if (object->at(member.index, epoch) != CK_INVALID_HANDLE || object->isSessionObject()) continue;
-    candidates.push_back(object);
-    known.push_back(object->identity());
-  }
-  // A private key that a call of ours has made has no material before somebody asks.
-  lendMaterial(known);
+  candidatesFor(member, epoch, candidates, known);
   const Matches matches = match(fresh, known);
   for (std::size_t i = 0; i < fresh.size(); ++i) {
     const Identity& identity = fresh[i].identity;

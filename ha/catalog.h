@@ -65,6 +65,10 @@ class Catalog {
                        std::vector<InventoryEntry>& entries);
   void install(GroupMember& member, std::uint32_t epoch, const std::vector<InventoryEntry>& entries, OwnSession own)
       P11HA_EXCLUDES(installing_);
+  void renew(GroupMember& member, std::uint32_t epoch, const std::vector<InventoryEntry>& entries, OwnSession own);
+  bool readAgain(const ObjectPtr& object, GroupMember& holder, OwnSession own);
+  void candidatesFor(const GroupMember& member, std::uint32_t epoch, std::vector<ObjectPtr>& candidates,
+                     std::vector<Identity>& known) const;
   std::vector<ObjectPtr> bindAll(GroupMember& member, std::uint32_t epoch, const std::vector<InventoryEntry>& entries)
       P11HA_EXCLUDES(installing_);
   static bool knows(GroupMember& member, std::uint32_t epoch, CK_OBJECT_HANDLE handle);
