@@ -7,6 +7,7 @@ namespace p11ha::cryptoki {
 namespace {
 
 constexpr CK_ULONG kMaxSlots = 65536;  // what a module may make us allocate
+constexpr int kMostSearches = 3;        // beside changes that go on
 
 }  // namespace
 
@@ -92,12 +93,20 @@ Outcome LocalMember::execute(const Call& call) {
 }
 
 Outcome LocalMember::executeIn(SoftHsmStore& store, const Call& call) {
-  const bool changes = makesOrDestroys(call.fn);
-  if (changes) store.changed();
-  if (call.fn == Fn::FindObjectsInit) store.beforeSearch();
-  const CK_RV rv = invoke(module_->functions(), call);
-  if (changes) store.changed();
-  return {rv, Fate::Answered};
+  if (call.fn == Fn::FindObjectsInit) return {search(store, call), Fate::Answered};
+  std::optional<SoftHsmStore::Change> change;
+  if (makesOrDestroys(call.fn)) change.emplace(store);
+  return {invoke(module_->functions(), call), Fate::Answered};
+}
+
+CK_RV LocalMember::search(SoftHsmStore& store, const Call& call) {
+  for (int left = kMostSearches; left > 0; --left) {
+    const std::uint64_t before = store.beforeSearch();
+    const CK_RV rv = invoke(module_->functions(), call);
+    if (rv != CKR_OK || !store.mayHaveMissed(before)) return rv;
+    invoke(module_->functions(), makeCall<Fn::FindObjectsFinal>(call.get<CK_SESSION_HANDLE>(0)));
+  }
+  return invoke(module_->functions(), call);
 }
 
 Outcome LocalMember::executeInSlot(Call call) {

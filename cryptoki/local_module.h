@@ -67,6 +67,7 @@ class LocalMember final : public Member {
  private:
   CK_RV find() P11HA_REQUIRES(attaching_);
   Outcome executeIn(SoftHsmStore& store, const Call& call);
+  CK_RV search(SoftHsmStore& store, const Call& call);
   [[gnu::noinline]] Outcome executeInSlot(Call call);  // apart, as its copy needs room
 
   const std::shared_ptr<LocalModule> module_;

@@ -76,9 +76,9 @@ bool SoftHsmStore::open() {
 
 void SoftHsmStore::show(std::uint64_t changes) {
   base::Lock lock(mutex_);
-  if (shown_.load(std::memory_order_acquire) == changes) return;
+  if (shown_ == changes) return;
   raise();
-  shown_.store(changes, std::memory_order_release);
+  shown_ = changes;
 }
 
 void SoftHsmStore::raise() {

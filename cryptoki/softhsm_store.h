@@ -28,13 +28,33 @@ class SoftHsmStore {
   static std::unique_ptr<SoftHsmStore> find(const FunctionList& functions, std::string_view serial);
   explicit SoftHsmStore(std::filesystem::path generation) : path_(std::move(generation)) {}
 
-  /// Before and after a call that may make or destroy an object.
-  void changed() { changes_.fetch_add(1, std::memory_order_acq_rel); }
-  /// Before C_FindObjectsInit. What cannot be raised stays as it is: the search is then as SoftHSM has it.
-  void beforeSearch() {
-    const std::uint64_t changes = changes_.load(std::memory_order_acquire);
-    if (shown_.load(std::memory_order_acquire) != changes) show(changes);
+  /// A call that may make or destroy an object, for as long as it runs.
+  class Change {
+   public:
+    explicit Change(SoftHsmStore& store) : store_(store) {
+      ++store_.underWay_;
+      ++store_.changes_;
+    }
+    ~Change() {
+      ++store_.changes_;
+      --store_.underWay_;
+    }
+    Change(const Change&) = delete;
+    Change& operator=(const Change&) = delete;
+
+   private:
+    SoftHsmStore& store_;
+  };
+
+  /// Before C_FindObjectsInit. What cannot be raised stays as it is: the search is then as SoftHSM has it. Returns what
+  /// mayHaveMissed() wants.
+  std::uint64_t beforeSearch() {
+    const std::uint64_t changes = changes_;
+    if (shown_ != changes) show(changes);
+    return changes;
   }
+  /// After it: a change that ran beside it may have taken the raised number for its own.
+  bool mayHaveMissed(std::uint64_t before) const { return underWay_ != 0 || changes_ != before; }
 
  private:
   void show(std::uint64_t changes);
@@ -42,8 +62,9 @@ class SoftHsmStore {
   bool open() P11HA_REQUIRES(mutex_);
 
   const std::filesystem::path path_;
-  std::atomic<std::uint64_t> changes_{0};
-  std::atomic<std::uint64_t> shown_{0};  // of those, when the number was raised last
+  std::atomic<std::uint64_t> changes_{0};  // begun and ended
+  std::atomic<std::uint64_t> underWay_{0};
+  std::atomic<std::uint64_t> shown_{0};  // of the changes, when the number was raised last
   base::Mutex mutex_;
   /// Stays open: to close any descriptor of a file ends the locks that SoftHSM, in this process, has on it (fcntl(2)).
   base::Descriptor file_ P11HA_GUARDED_BY(mutex_);
