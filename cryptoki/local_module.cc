@@ -7,7 +7,6 @@ namespace p11ha::cryptoki {
 namespace {
 
 constexpr CK_ULONG kMaxSlots = 65536;  // what a module may make us allocate
-constexpr int kMostSearches = 3;        // beside changes that go on
 
 }  // namespace
 
@@ -19,6 +18,13 @@ LocalModule::~LocalModule() { finalize(); }
 CK_RV LocalModule::initializeAgain() { return modules_.initialize(loaded_, reserved_); }
 
 void LocalModule::finalize() { modules_.finalize(loaded_); }
+
+SoftHsmStore* LocalModule::storeOf(const std::string& serial) {
+  base::Lock lock(findingStores_);
+  const auto [at, isNew] = stores_.try_emplace(serial);
+  if (isNew) at->second = SoftHsmStore::find(functions_, serial);
+  return at->second.get();
+}
 
 void LocalModule::abandon() { loaded_.ours.store(false); }
 
@@ -75,10 +81,7 @@ CK_RV LocalMember::find() {
     if (attached_ && token.serial != ownSerial_) return CKR_TOKEN_NOT_RECOGNIZED;
     slot_.store(token.slot, std::memory_order_release);
     ownSerial_ = token.serial;
-    if (!attached_) {
-      ownedStore_ = SoftHsmStore::find(module_->functions(), ownSerial_);
-      store_.store(ownedStore_.get(), std::memory_order_release);
-    }
+    store_.store(module_->storeOf(ownSerial_), std::memory_order_release);
     attached_ = true;
     return CKR_OK;
   }
@@ -88,25 +91,8 @@ CK_RV LocalMember::find() {
 Outcome LocalMember::execute(const Call& call) {
   const detail::Lowering& way = lowering(call.fn);
   if (way.route == Route::Slot) return executeInSlot(call);
-  if (SoftHsmStore* const store = store_.load(std::memory_order_acquire)) return executeIn(*store, call);
+  if (SoftHsmStore* const store = store_.load(std::memory_order_acquire)) return {store->run(module_->functions(), call), Fate::Answered};
   return {way.run(module_->functions(), call.words.data()), Fate::Answered};
-}
-
-Outcome LocalMember::executeIn(SoftHsmStore& store, const Call& call) {
-  if (call.fn == Fn::FindObjectsInit) return {search(store, call), Fate::Answered};
-  std::optional<SoftHsmStore::Change> change;
-  if (makesOrDestroys(call.fn)) change.emplace(store);
-  return {invoke(module_->functions(), call), Fate::Answered};
-}
-
-CK_RV LocalMember::search(SoftHsmStore& store, const Call& call) {
-  for (int left = kMostSearches; left > 0; --left) {
-    const std::uint64_t before = store.beforeSearch();
-    const CK_RV rv = invoke(module_->functions(), call);
-    if (rv != CKR_OK || !store.mayHaveMissed(before)) return rv;
-    invoke(module_->functions(), makeCall<Fn::FindObjectsFinal>(call.get<CK_SESSION_HANDLE>(0)));
-  }
-  return invoke(module_->functions(), call);
 }
 
 Outcome LocalMember::executeInSlot(Call call) {

@@ -2,6 +2,7 @@
 #pragma once
 
 #include <atomic>
+#include <map>
 #include <memory>
 #include <optional>
 #include <string>
@@ -39,6 +40,10 @@ class LocalModule {
   /// The slots that hold a token now; the rv of the module where it will not tell.
   base::Result<std::vector<TokenInSlot>, CK_RV> tokens() const;
 
+  /// Where the token of that serial number is in a file store of SoftHSM: makes the calls of its sessions. nullptr: they
+  /// are made as they are. Owned by the module.
+  SoftHsmStore* storeOf(const std::string& serial) P11HA_EXCLUDES(findingStores_);
+
   /// Where somebody else has finalized the module: initialises it again.
   CK_RV initializeAgain();
   /// Calls C_Finalize, unless somebody else had called C_Initialize. Once; no call may be inside.
@@ -51,6 +56,8 @@ class LocalModule {
   LoadedModule& loaded_;
   const std::string reserved_;
   const FunctionList functions_;
+  base::Mutex findingStores_;
+  std::map<std::string, std::unique_ptr<SoftHsmStore>> stores_ P11HA_GUARDED_BY(findingStores_);
 };
 
 /// A token of a LocalModule. Calls run on the caller's thread and return when the module does.
@@ -66,8 +73,6 @@ class LocalMember final : public Member {
 
  private:
   CK_RV find() P11HA_REQUIRES(attaching_);
-  Outcome executeIn(SoftHsmStore& store, const Call& call);
-  CK_RV search(SoftHsmStore& store, const Call& call);
   [[gnu::noinline]] Outcome executeInSlot(Call call);  // apart, as its copy needs room
 
   const std::shared_ptr<LocalModule> module_;
@@ -78,8 +83,7 @@ class LocalMember final : public Member {
   base::Mutex attaching_;
   bool attached_ P11HA_GUARDED_BY(attaching_) = false;
   std::string ownSerial_ P11HA_GUARDED_BY(attaching_);  // of the token first attached
-  std::unique_ptr<SoftHsmStore> ownedStore_ P11HA_GUARDED_BY(attaching_);
-  std::atomic<SoftHsmStore*> store_{nullptr};  // of the token first attached, if it is SoftHSM's
+  std::atomic<SoftHsmStore*> store_{nullptr};
 };
 
 }  // namespace p11ha::cryptoki

@@ -5,6 +5,7 @@
 
 #include <cstdlib>
 #include <fstream>
+#include <optional>
 #include <string>
 #include <system_error>
 
@@ -15,6 +16,8 @@ namespace p11ha::cryptoki {
 namespace fs = std::filesystem;
 
 namespace {
+
+constexpr int kMostSearches = 4;  // beside changes that go on
 
 // As SoftHSM looks for it.
 fs::path configurationFile() {
@@ -72,6 +75,43 @@ bool SoftHsmStore::open() {
   if (file_ && fstat(file_.get(), &status) == 0 && status.st_nlink != 0) return true;
   file_ = base::Descriptor(::open(path_.c_str(), O_RDWR | O_CLOEXEC));
   return static_cast<bool>(file_);
+}
+
+// A call that may make or destroy an object, for as long as it runs.
+class SoftHsmStore::Change {
+ public:
+  explicit Change(SoftHsmStore& store) : store_(store) {
+    ++store_.underWay_;
+    ++store_.changes_;
+  }
+  ~Change() {
+    ++store_.changes_;
+    --store_.underWay_;
+  }
+  Change(const Change&) = delete;
+  Change& operator=(const Change&) = delete;
+
+ private:
+  SoftHsmStore& store_;
+};
+
+CK_RV SoftHsmStore::run(const FunctionList& functions, const Call& call) {
+  if (call.fn == Fn::FindObjectsInit) return search(functions, call);
+  std::optional<Change> change;
+  if (makesOrDestroys(call.fn)) change.emplace(*this);
+  return invoke(functions, call);
+}
+
+CK_RV SoftHsmStore::search(const FunctionList& functions, const Call& call) {
+  for (int left = kMostSearches;;) {
+    const std::uint64_t changes = changes_;
+    if (shown_ != changes) show(changes);
+    const CK_RV rv = invoke(functions, call);
+    // A change that ran beside it may have taken the raised number for its own.
+    const bool mayHaveMissed = underWay_ != 0 || changes_ != changes;
+    if (rv != CKR_OK || !mayHaveMissed || --left == 0) return rv;
+    invoke(functions, makeCall<Fn::FindObjectsFinal>(call.get<CK_SESSION_HANDLE>(0)));
+  }
 }
 
 void SoftHsmStore::show(std::uint64_t changes) {

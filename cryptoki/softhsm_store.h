@@ -20,43 +20,21 @@ namespace p11ha::cryptoki {
 /// What others made just before a process makes something itself it therefore never sees, until they make something
 /// else (SoftHSM 2.6.1). A group that several applications use would copy what is there already.
 ///
-/// So the number is raised once more before a search that follows changes of this process. Owned by a LocalMember; any
-/// thread.
+/// So the number is raised once more before a search that follows changes of this process, and a search beside a change
+/// is made again. What cannot be raised stays as it is: the search is then as SoftHSM has it. Owned by the LocalModule;
+/// any thread.
 class SoftHsmStore {
  public:
   /// For the token of that serial number; nullptr where the library is another, or its directory is not found.
   static std::unique_ptr<SoftHsmStore> find(const FunctionList& functions, std::string_view serial);
   explicit SoftHsmStore(std::filesystem::path generation) : path_(std::move(generation)) {}
 
-  /// A call that may make or destroy an object, for as long as it runs.
-  class Change {
-   public:
-    explicit Change(SoftHsmStore& store) : store_(store) {
-      ++store_.underWay_;
-      ++store_.changes_;
-    }
-    ~Change() {
-      ++store_.changes_;
-      --store_.underWay_;
-    }
-    Change(const Change&) = delete;
-    Change& operator=(const Change&) = delete;
-
-   private:
-    SoftHsmStore& store_;
-  };
-
-  /// Before C_FindObjectsInit. What cannot be raised stays as it is: the search is then as SoftHSM has it. Returns what
-  /// mayHaveMissed() wants.
-  std::uint64_t beforeSearch() {
-    const std::uint64_t changes = changes_;
-    if (shown_ != changes) show(changes);
-    return changes;
-  }
-  /// After it: a change that ran beside it may have taken the raised number for its own.
-  bool mayHaveMissed(std::uint64_t before) const { return underWay_ != 0 || changes_ != before; }
+  /// Makes a call of one of the token's sessions.
+  CK_RV run(const FunctionList& functions, const Call& call);
 
  private:
+  class Change;
+  CK_RV search(const FunctionList& functions, const Call& call);
   void show(std::uint64_t changes);
   void raise() P11HA_REQUIRES(mutex_);
   bool open() P11HA_REQUIRES(mutex_);

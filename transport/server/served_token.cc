@@ -37,6 +37,7 @@ bool needsLogin(Fn fn) {
 ServedToken::ServedToken(std::shared_ptr<cryptoki::LocalModule> module, CK_SLOT_ID slot, const Partition& partition,
                          Sessions& sessions)
     : module_(std::move(module)),
+      store_(module_->storeOf(partition.serial)),
       slot_(slot),
       serial_(partition.serial),
       label_(partition.label),

@@ -51,9 +51,12 @@ class ServedToken {
   CK_RV endLogin() P11HA_REQUIRES(loggingIn_);
   /// Of PED: what a login without a PIN stands for.
   std::optional<base::SecureBytes> pinOfPed() const P11HA_EXCLUDES(applying_);
-  CK_RV invoke(const cryptoki::Call& call) const { return cryptoki::invoke(module_->functions(), call); }
+  CK_RV invoke(const cryptoki::Call& call) const {
+    return store_ == nullptr ? cryptoki::invoke(module_->functions(), call) : store_->run(module_->functions(), call);
+  }
 
   const std::shared_ptr<cryptoki::LocalModule> module_;
+  cryptoki::SoftHsmStore* const store_;
   const CK_SLOT_ID slot_;
   const std::string serial_;
   const std::string label_;
