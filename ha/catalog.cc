@@ -92,12 +92,14 @@ Outcome Catalog::lookAgain(GroupMember& member, std::uint32_t epoch, OwnSession 
     const bool showsAll = group_.login.user() != CKU_USER || cryptoki::isUsers(info.state);
     if (!showsAll || group_.login.generation() != login) return {CKR_USER_NOT_LOGGED_IN};
   }
-  install(member, epoch, entries, own);
+  // First what has gone: the member may have given all its objects other handles, as SoftHSM does once the last session
+  // of a process is closed.
   for (const auto& [object, at] : before) {
     if (seen.contains(at) || object->at(member.index, epoch) != at) continue;
     object->markAbsent(member.index, epoch);
     group_.objects.forgetBinding(member.index, at);
   }
+  install(member, epoch, entries, own);
   for (const auto& [handle, note] : noted) {
     if (seen.contains(handle)) continue;
     group_.notes.forget(member.index, handle);
