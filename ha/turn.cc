@@ -67,35 +67,38 @@ std::optional<Turn::Claim> Turn::Claim::parse(std::span<const std::uint8_t> valu
   return at == end ? std::optional(claim) : std::nullopt;
 }
 
-Turn::Turn(cryptoki::Member& member, CK_SESSION_HANDLE session, std::uint64_t owner, const Patience& patience,
-           const std::function<void()>& meanwhile)
+Turn::Turn(cryptoki::Member& member, CK_SESSION_HANDLE session, std::uint64_t owner, const Patience& patience)
     : patience_(patience), member_(member), session_(session) {
   own_.owner = owner;
-  draw();
-  if (state_ == State::Held) wait(meanwhile);
 }
 
 Turn::~Turn() {
-  if (state_ == State::Held) drop(held_);
+  if (state_ != State::Held) return;
+  for (const CK_OBJECT_HANDLE handle : {entering_, held_}) {
+    if (handle != CK_INVALID_HANDLE) drop(handle);
+  }
 }
 
-void Turn::draw() {
-  // Between the look at the others' numbers and the own one, nobody may believe that there is none.
-  own_.number = 0;
-  const CK_OBJECT_HANDLE entering = put(own_);
-  if (state_ != State::Held) return;
+// Between the look at the others' numbers and the own one, nobody may believe that there is none.
+std::uint64_t Turn::enter() {
+  entering_ = put(own_);
+  if (state_ != State::Held) return 0;
   const auto seen = look();
-  if (!seen) return;
   std::uint64_t highest = 0;
-  for (const Seen& each : *seen) {
+  for (const Seen& each : seen.value_or(std::vector<Seen>())) {
     const bool isOwn = each.claim.owner == own_.owner;
-    if (isOwn && each.handle != entering) drop(each.handle);
+    if (isOwn && each.handle != entering_) drop(each.handle);
     if (!isOwn) highest = std::max(highest, each.claim.number);
   }
-  own_.number = highest < ~std::uint64_t{0} ? highest + 1 : highest;
+  return highest;
+}
+
+void Turn::draw(std::uint64_t number) {
+  if (state_ != State::Held) return;
+  own_.number = number;
   held_ = put(own_);
   renewed_ = base::now();
-  drop(entering);
+  if (state_ == State::Held) drop(std::exchange(entering_, CK_INVALID_HANDLE));
 }
 
 bool Turn::renew() {
@@ -171,7 +174,7 @@ std::optional<std::vector<Turn::Seen>> Turn::look() {
 void Turn::wait(const std::function<void()>& meanwhile) {
   std::optional<Claim> waitedFor;
   base::Monotonic since;
-  for (;;) {
+  while (state_ == State::Held) {
     auto seen = look();
     if (!seen) return;
     std::erase_if(*seen, [this](const Seen& each) { return each.claim.owner == own_.owner; });
@@ -188,12 +191,8 @@ void Turn::wait(const std::function<void()>& meanwhile) {
     // Tokens tell nobody of changes.
     std::this_thread::sleep_for(patience_.look);
     if (meanwhile) meanwhile();
-    if (!renew()) {
-      // Others thought that this one had died, and may have gone ahead.
-      state_ = State::Held;
-      draw();
-      if (state_ != State::Held) return;
-    }
+    // Others that thought it dead may have gone ahead.
+    if (!renew()) return;
   }
 }
 

@@ -35,15 +35,22 @@ class Turn {
     std::chrono::milliseconds renewal() const { return unchanged / 5; }
   };
 
-  /// `owner`: drawOwner(), once for all turns of which there is never more than one at a time. What an earlier one has
-  /// left there, as the member was lost, is taken away. `meanwhile` is called now and then while it waits.
-  Turn(cryptoki::Member& member, CK_SESSION_HANDLE session, std::uint64_t owner, const Patience& patience,
-       const std::function<void()>& meanwhile = {});
+  /// `owner`: drawOwner(), once for all turns of which there is never more than one at a time.
+  Turn(cryptoki::Member& member, CK_SESSION_HANDLE session, std::uint64_t owner, const Patience& patience);
   ~Turn();
   Turn(const Turn&) = delete;
   Turn& operator=(const Turn&) = delete;
 
-  /// False where the member did not say whose turn it is, and after renew() or forget() has found that it is over.
+  /// Says that it is about to draw a number, and returns the highest that others have. What an earlier turn of the owner
+  /// has left there, as the member was lost, is taken away.
+  std::uint64_t enter();
+  /// Draws that number, which is above all that enter() returned of the members on which the owner wants a turn at once:
+  /// as it has the same on each, no two owners wait for one another.
+  void draw(std::uint64_t number);
+  /// Until nobody is before it. `meanwhile` is called now and then.
+  void wait(const std::function<void()>& meanwhile = {});
+
+  /// False where the member did not say whose turn it is, and after others took its owner for dead.
   bool isOurs() const { return state_ != State::Over; }
   /// The member was lost: nothing more is said to it.
   void forget() { state_ = State::Over; }
@@ -78,8 +85,6 @@ class Turn {
     Over,
   };
   struct Seen;
-  void draw();
-  void wait(const std::function<void()>& meanwhile);
   CK_OBJECT_HANDLE put(const Claim& claim);
   CK_RV drop(CK_OBJECT_HANDLE handle);
   std::optional<std::vector<Seen>> look();
@@ -88,6 +93,7 @@ class Turn {
   cryptoki::Member& member_;
   const CK_SESSION_HANDLE session_;
   Claim own_;
+  CK_OBJECT_HANDLE entering_ = CK_INVALID_HANDLE;
   State state_ = State::Held;
   CK_OBJECT_HANDLE held_ = CK_INVALID_HANDLE;
   base::Monotonic renewed_;

@@ -1,24 +1,21 @@
 #include "ha/turns.h"
 
 #include <algorithm>
-#include <utility>
 
 namespace p11ha::ha {
 
 Turns::Turns(Group& group, MemberMask members, const std::array<std::uint32_t, kMaxMembers>& epochs,
              std::uint64_t owner) {
-  std::vector<GroupMember*> all;
-  for (GroupMember& member : group.each(members)) all.push_back(&member);
-  std::sort(all.begin(), all.end(), [](const auto* a, const auto* b) { return a->serial < b->serial; });
-  for (GroupMember* const member : all) {
+  for (GroupMember& member : group.each(members)) {
+    const std::uint32_t epoch = epochs.at(member.index);
     CK_SESSION_HANDLE session = CK_INVALID_HANDLE;
-    if (member->lostSince(epochs.at(member->index)) ||
-        openSession(*member->token, CKF_RW_SESSION, session).rv != CKR_OK)
-      continue;
-    auto turn = std::make_unique<Turn>(*member->token, session, owner, Turn::Patience(), [this] { renew(); });
-    held_.push_back({*member, epochs.at(member->index), session, std::move(turn)});
-    renew();
+    if (member.lostSince(epoch) || openSession(*member.token, CKF_RW_SESSION, session).rv != CKR_OK) continue;
+    held_.push_back({member, epoch, session, std::make_unique<Turn>(*member.token, session, owner, Turn::Patience())});
   }
+  std::uint64_t highest = 0;
+  for (Held& held : held_) highest = std::max(highest, held.turn->enter());
+  for (Held& held : held_) held.turn->draw(highest + 1);
+  for (Held& held : held_) held.turn->wait([this] { renew(); });
 }
 
 Turns::~Turns() {

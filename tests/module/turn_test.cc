@@ -18,6 +18,17 @@ using cryptoki::Outcome;
 using ha::Turn;
 using std::chrono_literals::operator""ms;
 
+// One that has come.
+class Taken : public Turn {
+ public:
+  Taken(cryptoki::Member& member, CK_SESSION_HANDLE session, std::uint64_t owner, const Patience& patience,
+        const std::function<void()>& meanwhile = {})
+      : Turn(member, session, owner, patience) {
+    draw(enter() + 1);
+    wait(meanwhile);
+  }
+};
+
 class TurnTest : public DomainTest {
  protected:
   void SetUp() override { ASSERT_EQ(members[0]->attach(), CKR_OK); }
@@ -63,7 +74,7 @@ TEST_F(TurnTest, IsOneThreadsAtATime) {
       const CK_SESSION_HANDLE session = open();
       const std::uint64_t own = Turn::drawOwner();
       for (int round = 0; round < 10; ++round) {
-        const Turn turn(*members[0], session, own, {1ms, 600'000ms});
+        const Taken turn(*members[0], session, own, {1ms, 600'000ms});
         most = std::max(most.load(), ++inside);
         std::this_thread::yield();
         --inside;
@@ -81,7 +92,7 @@ TEST_F(TurnTest, OneWhoseOwnerHasDiedIsOvercome) {
   plant(session, "0 78 0");
   plant(session, "no claim");
   {
-    const Turn turn(*members[0], session, Turn::drawOwner(), {1ms, 50ms});
+    const Taken turn(*members[0], session, Turn::drawOwner(), {1ms, 50ms});
     EXPECT_EQ(claims(session), 2U) << "the own one, and what is none";
   }
   EXPECT_EQ(claims(session), 1U);
@@ -92,7 +103,7 @@ TEST_F(TurnTest, WhatTheSameOwnerHasLeftIsNotWaitedFor) {
   plant(session, "1 77 0");
   plant(session, "0 77 5");
   {
-    const Turn turn(*members[0], session, 77, {1ms, 600'000ms});
+    const Taken turn(*members[0], session, 77, {1ms, 600'000ms});
     EXPECT_EQ(claims(session), 1U);
   }
   EXPECT_EQ(claims(session), 0U);
@@ -103,12 +114,12 @@ TEST_F(TurnTest, OneThatIsRenewedIsWaitedFor) {
   std::atomic<bool> over{false};
   std::thread other;
   {
-    Turn turn(*members[0], session, Turn::drawOwner(), {1ms, 50ms});
+    Taken turn(*members[0], session, Turn::drawOwner(), {1ms, 50ms});
     std::atomic<bool> begun{false};
     other = std::thread([&] {
       const CK_SESSION_HANDLE own = open();
       begun = true;
-      const Turn next(*members[0], own, Turn::drawOwner(), {1ms, 1000ms});
+      const Taken next(*members[0], own, Turn::drawOwner(), {1ms, 1000ms});
       EXPECT_TRUE(over) << "it did not wait";
     });
     const auto until = std::chrono::steady_clock::now() + 2500ms;
@@ -131,7 +142,7 @@ TEST_F(TurnTest, AMemberThatCannotJustNowIsAskedAgain) {
     return refused ? std::optional(Outcome{CKR_GENERAL_ERROR}) : std::nullopt;
   };
   {
-    const Turn turn(*members[0], session, Turn::drawOwner(), {1ms, 50ms});
+    const Taken turn(*members[0], session, Turn::drawOwner(), {1ms, 50ms});
     members[0]->intercept = nullptr;
     EXPECT_EQ(claims(session), 1U) << "the own one; that of the other was seen, waited for and taken away";
   }
@@ -145,8 +156,8 @@ TEST_F(TurnTest, AMemberThatTakesNoneLetsEverybodyIn) {
     if (call.fn != Fn::CreateObject) return std::nullopt;
     return Outcome{CKR_ATTRIBUTE_TYPE_INVALID};
   };
-  Turn one(*members[0], session, Turn::drawOwner(), {1ms, 600'000ms});
-  const Turn two(*members[0], session, Turn::drawOwner(), {1ms, 600'000ms});
+  Taken one(*members[0], session, Turn::drawOwner(), {1ms, 600'000ms});
+  const Taken two(*members[0], session, Turn::drawOwner(), {1ms, 600'000ms});
   EXPECT_TRUE(one.renew());
   EXPECT_TRUE(two.isOurs());
   EXPECT_EQ(claims(session), 0U);
@@ -158,20 +169,20 @@ TEST_F(TurnTest, AMemberThatDoesNotSayLetsNobodyIn) {
     members[0]->intercept = [&](cryptoki::Member&, const Call& call) -> std::optional<Outcome> {
       return call.fn == lost ? std::optional(Outcome{CKR_DEVICE_REMOVED}) : std::nullopt;
     };
-    const Turn turn(*members[0], session, 77, {1ms, 50ms});
+    const Taken turn(*members[0], session, 77, {1ms, 50ms});
     EXPECT_FALSE(turn.isOurs()) << static_cast<int>(lost);
   }
   members[0]->intercept = nullptr;
-  EXPECT_TRUE(Turn(*members[0], session, 77, {1ms, 50ms}).isOurs()) << "what was left is its own";
+  EXPECT_TRUE(Taken(*members[0], session, 77, {1ms, 50ms}).isOurs()) << "what was left is its own";
   EXPECT_EQ(claims(session), 0U);
 }
 
 TEST_F(TurnTest, OneThatWasTakenForDeadIsOver) {
   const CK_SESSION_HANDLE session = open();
-  Turn stopped(*members[0], session, Turn::drawOwner(), {1ms, 50ms});
+  Taken stopped(*members[0], session, Turn::drawOwner(), {1ms, 50ms});
   const CK_SESSION_HANDLE other = open();
   {
-    const Turn next(*members[0], other, Turn::drawOwner(), {1ms, 50ms});
+    const Taken next(*members[0], other, Turn::drawOwner(), {1ms, 50ms});
     EXPECT_TRUE(next.isOurs());
     EXPECT_FALSE(stopped.renew());
     EXPECT_FALSE(stopped.isOurs());
@@ -182,14 +193,14 @@ TEST_F(TurnTest, OneThatWasTakenForDeadIsOver) {
 // The one before it is at work for longer than the one after it has patience.
 TEST_F(TurnTest, OneThatWaitsShowsThatItIsAlive) {
   const CK_SESSION_HANDLE session = open();
-  std::optional<Turn> first;
+  std::optional<Taken> first;
   first.emplace(*members[0], session, Turn::drawOwner(), Turn::Patience{1ms, 1000ms});
   std::atomic<int> order{0};
   std::atomic<int> waits{0};
   const auto follow = [&](int expected) {
     const CK_SESSION_HANDLE own = open();
     bool hasWaited = false;
-    const Turn turn(*members[0], own, Turn::drawOwner(), {1ms, 1000ms}, [&] {
+    const Taken turn(*members[0], own, Turn::drawOwner(), {1ms, 1000ms}, [&] {
       if (!std::exchange(hasWaited, true)) ++waits;
     });
     EXPECT_EQ(++order, expected);
