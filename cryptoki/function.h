@@ -166,8 +166,10 @@ using detail::rows::kFunctions;
 /// The row of a function. Any thread; cannot fail.
 constexpr const Function& function(Fn fn) { return kFunctions[static_cast<std::size_t>(fn)]; }
 
-/// May it make an object, or destroy one?
-constexpr bool makesOrDestroys(Fn fn) { return function(fn).replay == Replay::Create || fn == Fn::DestroyObject; }
+/// May it make, change or destroy an object?
+constexpr bool changesObjects(Fn fn) {
+  return function(fn).replay == Replay::Create || function(fn).replay == Replay::Idempotent;
+}
 
 /// The function of that name ("C_Sign"), or nullptr.
 const Fn* findFunction(std::string_view name);

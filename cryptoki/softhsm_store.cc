@@ -2,13 +2,17 @@
 
 #include <endian.h>
 #include <fcntl.h>
+#include <sys/stat.h>
 
+#include <chrono>
 #include <cstdlib>
 #include <fstream>
 #include <optional>
 #include <string>
 #include <system_error>
+#include <utility>
 
+#include "base/clock.h"
 #include "cryptoki/text.h"
 
 namespace p11ha::cryptoki {
@@ -17,7 +21,10 @@ namespace fs = std::filesystem;
 
 namespace {
 
-constexpr int kMostSearches = 4;  // beside changes that go on
+// For one kind of call while the other goes on. Beyond, as the library may hang or make a long key, they run together.
+constexpr std::chrono::seconds kPatience{2};
+
+constexpr std::size_t indexOf(auto kind) { return static_cast<std::size_t>(kind); }
 
 // As SoftHSM looks for it.
 fs::path configurationFile() {
@@ -64,8 +71,7 @@ std::unique_ptr<SoftHsmStore> SoftHsmStore::find(const FunctionList& functions, 
   const std::string end = std::string(serial.substr(0, 4)) + '-' + std::string(serial.substr(4));
   std::error_code error;
   for (fs::directory_iterator at(tokenDirectory(), error), none; !error && at != none; at.increment(error)) {
-    if (at->path().filename().native().ends_with(end))
-      return std::make_unique<SoftHsmStore>(at->path() / "generation");
+    if (at->path().filename().native().ends_with(end)) return std::make_unique<SoftHsmStore>(at->path() / "generation");
   }
   return nullptr;
 }
@@ -77,48 +83,43 @@ bool SoftHsmStore::open() {
   return static_cast<bool>(file_);
 }
 
-// A call that may make or destroy an object, for as long as it runs.
-class SoftHsmStore::Change {
+class SoftHsmStore::Passage {
  public:
-  explicit Change(SoftHsmStore& store) : store_(store) {
-    ++store_.underWay_;
-    ++store_.changes_;
-  }
-  ~Change() {
-    ++store_.changes_;
-    --store_.underWay_;
-  }
-  Change(const Change&) = delete;
-  Change& operator=(const Change&) = delete;
+  Passage(SoftHsmStore& store, Kind kind) : store_(store), kind_(kind) { store_.enter(kind_); }
+  ~Passage() { store_.leave(kind_); }
+  Passage(const Passage&) = delete;
+  Passage& operator=(const Passage&) = delete;
 
  private:
   SoftHsmStore& store_;
+  const Kind kind_;
 };
 
 CK_RV SoftHsmStore::run(const FunctionList& functions, const Call& call) {
-  if (call.fn == Fn::FindObjectsInit) return search(functions, call);
-  std::optional<Change> change;
-  if (makesOrDestroys(call.fn)) change.emplace(*this);
+  std::optional<Passage> passage;
+  if (call.fn == Fn::FindObjectsInit) passage.emplace(*this, Kind::Search);
+  if (changesObjects(call.fn)) passage.emplace(*this, Kind::Change);
   return invoke(functions, call);
 }
 
-CK_RV SoftHsmStore::search(const FunctionList& functions, const Call& call) {
-  for (int left = kMostSearches;;) {
-    const std::uint64_t changes = changes_;
-    if (shown_ != changes) show(changes);
-    const CK_RV rv = invoke(functions, call);
-    // A change that ran beside it may have taken the raised number for its own.
-    const bool mayHaveMissed = underWay_ != 0 || changes_ != changes;
-    if (rv != CKR_OK || !mayHaveMissed || --left == 0) return rv;
-    invoke(functions, makeCall<Fn::FindObjectsFinal>(call.get<CK_SESSION_HANDLE>(0)));
-  }
+// In the order in which they came: neither keeps the other out for ever.
+void SoftHsmStore::enter(Kind kind) {
+  const Kind other = kind == Kind::Search ? Kind::Change : Kind::Search;
+  base::Lock lock(mutex_);
+  const auto own = waiting_.insert(next_++).first;
+  const base::Monotonic until = base::now() + kPatience;
+  while ((own != waiting_.begin() || inside_.at(indexOf(other)) != 0) && base::now() < until)
+    passing_.waitUntil(mutex_, until);
+  waiting_.erase(own);
+  ++inside_.at(indexOf(kind));
+  passing_.notifyAll();
+  if (kind == Kind::Search && std::exchange(isChanged_, false)) raise();
 }
 
-void SoftHsmStore::show(std::uint64_t changes) {
+void SoftHsmStore::leave(Kind kind) {
   base::Lock lock(mutex_);
-  if (shown_ == changes) return;
-  raise();
-  shown_ = changes;
+  isChanged_ = isChanged_ || kind == Kind::Change;
+  if (--inside_.at(indexOf(kind)) == 0) passing_.notifyAll();
 }
 
 void SoftHsmStore::raise() {

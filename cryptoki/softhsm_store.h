@@ -1,12 +1,11 @@
 // What processes see of each other in the file store of SoftHSM 2.
 #pragma once
 
-#include <sys/stat.h>
-
-#include <atomic>
+#include <array>
 #include <cstdint>
 #include <filesystem>
 #include <memory>
+#include <set>
 #include <string_view>
 
 #include "base/descriptor.h"
@@ -15,14 +14,19 @@
 
 namespace p11ha::cryptoki {
 
+/// As of version 2.6.1, and what is done about it here:
+///
 /// A token's directory has a file `generation`, a number that each process raises when it makes or destroys an object.
 /// A search lists the directory anew only where that number is not the last one that its process has read or written.
 /// What others made just before a process makes something itself it therefore never sees, until they make something
-/// else (SoftHSM 2.6.1). A group that several applications use would copy what is there already.
+/// else: a group that several applications use would copy what is there already. So the number is raised once more
+/// before a search that follows changes of this process.
 ///
-/// So the number is raised once more before a search that follows changes of this process, and a search beside a change
-/// is made again. What cannot be raised stays as it is: the search is then as SoftHSM has it. Owned by the LocalModule;
-/// any thread.
+/// A search that meets an object in the middle of being written takes it for invalid, and so it stays for this process;
+/// the call that makes it may answer CKR_GENERAL_ERROR and leave a nameless object. So searches and changes of this
+/// process are not made at the same time.
+///
+/// Owned by the LocalModule; any thread.
 class SoftHsmStore {
  public:
   /// For the token of that serial number; nullptr where the library is another, or its directory is not found.
@@ -33,17 +37,20 @@ class SoftHsmStore {
   CK_RV run(const FunctionList& functions, const Call& call);
 
  private:
-  class Change;
-  CK_RV search(const FunctionList& functions, const Call& call);
-  void show(std::uint64_t changes);
+  enum class Kind : std::uint8_t { Search, Change };
+  class Passage;
+  void enter(Kind kind) P11HA_EXCLUDES(mutex_);
+  void leave(Kind kind) P11HA_EXCLUDES(mutex_);
   void raise() P11HA_REQUIRES(mutex_);
   bool open() P11HA_REQUIRES(mutex_);
 
   const std::filesystem::path path_;
-  std::atomic<std::uint64_t> changes_{0};  // begun and ended
-  std::atomic<std::uint64_t> underWay_{0};
-  std::atomic<std::uint64_t> shown_{0};  // of the changes, when the number was raised last
-  base::Mutex mutex_;
+  base::Mutex mutex_;  // held across no call of the library
+  base::Condition passing_;
+  std::array<std::size_t, 2> inside_ P11HA_GUARDED_BY(mutex_){};  // by Kind
+  std::set<std::uint64_t> waiting_ P11HA_GUARDED_BY(mutex_);      // in the order in which they came
+  std::uint64_t next_ P11HA_GUARDED_BY(mutex_) = 0;
+  bool isChanged_ P11HA_GUARDED_BY(mutex_) = false;  // since the number was raised last
   /// Stays open: to close any descriptor of a file ends the locks that SoftHSM, in this process, has on it (fcntl(2)).
   base::Descriptor file_ P11HA_GUARDED_BY(mutex_);
 };
