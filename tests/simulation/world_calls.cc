@@ -10,14 +10,6 @@ using cryptoki::Fn;
 using cryptoki::makeCall;
 using ha::Phase;
 
-namespace {
-
-std::span<const std::uint8_t> bytesOf(const std::string& text) {
-  return {reinterpret_cast<const std::uint8_t*>(text.data()), text.size()};
-}
-
-}  // namespace
-
 std::size_t World::poisoned() const { return log_.count<halog::CallPoisoned>(); }
 
 // Those on which a call must succeed, if nothing happens to them meanwhile.
@@ -165,7 +157,7 @@ void World::creates(Client& client) {
   object.addUlong(CKA_CLASS, CKO_DATA);
   object.addBool(CKA_TOKEN, true);
   object.addBool(CKA_PRIVATE, false);
-  object.addBytes(CKA_LABEL, bytesOf(label));
+  object.addText(CKA_LABEL, label);
   CK_OBJECT_HANDLE handle = CK_INVALID_HANDLE;
   const std::vector<bool> before = soundMembers();
   CK_RV made = CKR_OK;
