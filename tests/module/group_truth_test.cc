@@ -144,7 +144,7 @@ Made unwrap(const Side& side, const std::string& label, const Template& further)
 }
 
 Made derive(const Side& side, const std::string& label, const Template& base, const Template& further) {
-  const Made pair = generatePair(side, CKM_EC_KEY_PAIR_GEN, label + ", its base", base);
+  Made pair = generatePair(side, CKM_EC_KEY_PAIR_GEN, label + ", its base", base);
   if (pair.rv != CKR_OK) return pair;
   Bytes point(100);
   CK_ATTRIBUTE read{CKA_EC_POINT, point.data(), point.size()};
@@ -415,15 +415,15 @@ TEST_F(GroupTruth, OfCopiesAndOfWhatWasChangedIsThatOfOneToken) {
       // What is so already the group takes where SoftHSM refuses it; of two reasons to refuse it gives another.
       if (fixed && changed == "fixed") continue;
       if (changed == "widened" && (name == "constant" || name == "uncopyable")) continue;
-      ways.push_back({"aes " + name + ", copied, " + changed,
+      const std::string aes = std::string("aes ").append(name).append(", ");
+      ways.push_back({std::string(aes).append("copied, ").append(changed),
                       [further = further, to = to](const Side& side, const std::string& label) {
                         return copy(side, label,
                                     generateSecret(side, CKM_AES_KEY_GEN, label + ", its original", further), to);
                       }});
-      ways.push_back(
-          {"aes " + name + ", " + changed, [further = further, to = to](const Side& side, const std::string& label) {
-             return change(side, generateSecret(side, CKM_AES_KEY_GEN, label, further), to);
-           }});
+      ways.push_back({aes + changed, [further = further, to = to](const Side& side, const std::string& label) {
+                        return change(side, generateSecret(side, CKM_AES_KEY_GEN, label, further), to);
+                      }});
     }
   }
   expectTruth(ways);
