@@ -222,17 +222,12 @@ void Catalog::renew(GroupMember& member, std::uint32_t epoch, const std::vector<
 bool Catalog::readAgain(const ObjectPtr& object, GroupMember& holder, OwnSession own) {
   const std::uint32_t epoch = holder.epoch.load(std::memory_order_acquire);
   if (object->holding(holder.index, epoch) != Holding::Held) return false;
-  const Identity before = object->identity();
   Identity identity;
   ControlSession::Use session(holder.*own);
   if (session.open(*holder.token, epoch).rv != CKR_OK) return false;
   const CK_OBJECT_HANDLE at = object->at(holder.index, epoch);
   if (readIdentity(*holder.token, session.handle(), at, identity).rv != CKR_OK) return false;
-  if (identity.material.empty()) {
-    identity.material = before.material;
-    identity.lent = before.lent;
-  }
-  if (identity != before) object->setIdentity(std::move(identity));
+  object->setIdentity(std::move(identity));
   return true;
 }
 

@@ -10,6 +10,7 @@
 #include "tests/module/domain_fixture.h"
 #include "tests/support/manual_scheduler.h"
 #include "tests/support/recording_sink.h"
+#include "tests/support/scripted_member.h"
 
 namespace p11ha::tests::death {
 namespace {
@@ -84,15 +85,6 @@ class MemberDeath : public DomainTest {
     return rv;
   }
 
-  static Template dataObject(const std::string& label) {
-    Template wanted;
-    wanted.addUlong(CKA_CLASS, CKO_DATA);
-    wanted.addBool(CKA_TOKEN, true);
-    wanted.addBool(CKA_PRIVATE, true);
-    wanted.addText(CKA_LABEL, label);
-    wanted.addText(CKA_VALUE, "value of " + label);
-    return wanted;
-  }
   static Template secretKey(const std::string& label) {
     Template wanted;
     wanted.addBool(CKA_TOKEN, true);
@@ -104,7 +96,7 @@ class MemberDeath : public DomainTest {
     return wanted;
   }
   CK_RV create(const std::string& label) {
-    Template wanted = dataObject(label);
+    Template wanted = dataObject(label, true);
     return call(makeCall<Fn::CreateObject>(session, wanted.data(), wanted.count(), &object));
   }
   CK_RV generateSecret(const std::string& label) {

@@ -153,11 +153,7 @@ void World::signs(Client& client, bool inParts) {
 
 void World::creates(Client& client) {
   const std::string label = "object " + std::to_string(++labels_);
-  cryptoki::Template object;
-  object.addUlong(CKA_CLASS, CKO_DATA);
-  object.addBool(CKA_TOKEN, true);
-  object.addBool(CKA_PRIVATE, false);
-  object.addText(CKA_LABEL, label);
+  cryptoki::Template object = tests::dataObject(label, false);
   CK_OBJECT_HANDLE handle = CK_INVALID_HANDLE;
   const std::vector<bool> before = soundMembers();
   CK_RV made = CKR_OK;

@@ -284,4 +284,14 @@ Template privateKey(const std::string& label) {
   return key;
 }
 
+Template dataObject(const std::string& label, bool isPrivate) {
+  Template data;
+  data.addUlong(CKA_CLASS, CKO_DATA);
+  data.addBool(CKA_TOKEN, true);
+  data.addBool(CKA_PRIVATE, isPrivate);
+  data.addText(CKA_LABEL, label);
+  data.addText(CKA_VALUE, "value of " + label);
+  return data;
+}
+
 }  // namespace p11ha::tests

@@ -29,15 +29,7 @@ bool makes(const test::Call& call, std::string_view label) {
 bool copies(const test::Call& call) { return call.fn == test::Fn::CreateObject && !makes(call, Turn::kLabel); }
 
 // What the group copies to a member that lacks it.
-cryptoki::Template publicData(const std::string& label) {
-  cryptoki::Template data;
-  data.addUlong(CKA_CLASS, CKO_DATA);
-  data.addBool(CKA_TOKEN, true);
-  data.addBool(CKA_PRIVATE, false);
-  data.addText(CKA_LABEL, label);
-  data.addText(CKA_VALUE, "value of " + label);
-  return data;
-}
+cryptoki::Template publicData(const std::string& label) { return tests::dataObject(label, false); }
 
 // As a daemon does that was started anew.
 void comeBack(ScriptedMember& member) {
