@@ -4,6 +4,7 @@
 #include <time.h>
 
 #include <chrono>
+#include <cstdint>
 
 namespace p11ha::base {
 
@@ -12,6 +13,11 @@ using Wall = std::chrono::system_clock::time_point;
 
 /// For those that wait for the world outside only, which no manual clock drives. Any thread.
 inline Monotonic now() { return std::chrono::steady_clock::now(); }
+
+/// Since the epoch, as what is kept says it to whoever reads it later.
+inline std::uint64_t milliseconds(Wall at) {
+  return static_cast<std::uint64_t>(std::chrono::floor<std::chrono::milliseconds>(at).time_since_epoch().count());
+}
 
 /// Owned by whoever composes the process; outlives every user. Any thread. Cannot fail.
 class Clock {

@@ -1,8 +1,7 @@
 #!/usr/bin/env bash
 # Measures remote members beside the module itself, beside p11-kit's remoting, and beside what TLS costs alone.
-set -euo pipefail
-# Nothing ever comes from it: to wait for a moment costs no process, thousands of which confuse the shell.
-exec {never}<> <(:)
+# shellcheck source=testbed/common.sh
+source "$(dirname "${BASH_SOURCE[0]}")/../testbed/common.sh"
 
 usage() {
   cat <<'TEXT'
@@ -21,105 +20,70 @@ processes which answer; both a call. A quarter of an hour.
 TEXT
 }
 
-style=--markdown
-short=0
-while (($#)); do
-  case $1 in
-    --short) short=1 ;;
-    --json | --text) style=$1 ;;
-    --help | -h)
-      usage
-      exit 0
-      ;;
-    *)
-      usage >&2
-      exit 2
-      ;;
-  esac
-  shift
-done
+short=
+json=
+text=
+take_options "short json text" "" "$@"
 
-source_dir=$(cd "$(dirname "${BASH_SOURCE[0]}")/.." && pwd)
-build=${P11HA_BUILD:-$source_dir/build/release}
 softhsm=/usr/lib/softhsm/libsofthsm2.so
-export P11HA_BUILD=$build
 if [[ $build == "$source_dir/build/release" ]]; then
   "$source_dir/testbed/packages.sh" "$source_dir/packages.txt" "$source_dir/bench/packages.txt" >&2
   (cd "$source_dir" && cmake --preset release >/dev/null && cmake --build --preset release >/dev/null)
 fi
 
-dir=$(mktemp -d "${TMPDIR:-/tmp}/p11ha-bench-XXXXXX")
-processes=()
-clusters=()
-# shellcheck disable=SC2317 # called by the trap
-finish() {
-  local each
-  for each in "${processes[@]}"; do kill "$each" 2>/dev/null || true; done
-  for each in "${clusters[@]}"; do "$source_dir/testbed/cluster.sh" down "$each" >/dev/null 2>&1 || true; done
-  rm -rf -- "$dir"
-}
-trap finish EXIT
-
+make_folder bench
 # said FILE PATTERN: what follows it there, as soon as there is something.
 said() {
-  local tries
-  for ((tries = 0; tries < 500; tries++)); do
-    if grep -qE "$2" "$1" 2>/dev/null; then
-      sed -nE "s/.*$2(.*)/\\1/p" "$1" | head -n 1
-      return
-    fi
-    read -r -t 0.02 -u "$never" || true
-  done
-  printf 'remote.sh: %s does not say %s\n' "$1" "$2" >&2
-  return 1
+  wait_for 10 grep -qsE "$2" "$1"
+  sed -nE "s/.*$2(.*)/\\1/p" "$1" | head -n 1
 }
 
 export P11HA_PIN=12345678
-mkdir "$dir/tokens"
-printf 'directories.tokendir = %s\nobjectstore.backend = file\nlog.level = ERROR\n' "$dir/tokens" >"$dir/softhsm2.conf"
-SOFTHSM2_CONF=$dir/softhsm2.conf softhsm2-util --init-token --free --label bench --pin "$P11HA_PIN" --so-pin 87654321 >/dev/null
-direct="direct module=$softhsm token=bench SOFTHSM2_CONF=$dir/softhsm2.conf"
+mkdir "$folder/tokens"
+printf 'directories.tokendir = %s\nobjectstore.backend = file\nlog.level = ERROR\n' "$folder/tokens" >"$folder/softhsm2.conf"
+SOFTHSM2_CONF=$folder/softhsm2.conf softhsm2-util --init-token --free --label bench --pin "$P11HA_PIN" --so-pin 87654321 >/dev/null
+direct="direct module=$softhsm token=bench SOFTHSM2_CONF=$folder/softhsm2.conf"
 
 # p11-kit's server is the process that it starts, with a child for each client.
-SOFTHSM2_CONF=$dir/softhsm2.conf p11-kit server --foreground --name "$dir/p11-kit.sock" --provider "$softhsm" \
-  'pkcs11:token=bench' >"$dir/p11-kit.said" 2>&1 &
-processes+=("$!")
-said "$dir/p11-kit.said" P11_KIT_SERVER_ADDRESS= >/dev/null
+SOFTHSM2_CONF=$folder/softhsm2.conf p11-kit server --foreground --name "$folder/p11-kit.sock" --provider "$softhsm" \
+  'pkcs11:token=bench' >"$folder/p11-kit.said" 2>&1 &
+p11kit_server=$!
+said "$folder/p11-kit.said" P11_KIT_SERVER_ADDRESS= >/dev/null
 client=$(dpkg-query --listfiles p11-kit-modules | grep '/p11-kit-client\.so$')
-p11kit="p11-kit module=$client token=bench server=${processes[-1]} P11_KIT_SERVER_ADDRESS=unix:path=$dir/p11-kit.sock"
+p11kit="p11-kit module=$client token=bench server=$p11kit_server P11_KIT_SERVER_ADDRESS=unix:path=$folder/p11-kit.sock"
 
-pki() { "$source_dir/testbed/pki.sh" "$dir/pki" "$@"; }
+pki() { "$source_dir/testbed/pki.sh" "$folder/pki" "$@"; }
 pki ca ca
 pki server ca server
 pki client ca client
-"$build/bin/p11ha-tls-ping-server" "$dir/pki/ca.pem" "$dir/pki/server.pem" "$dir/pki/server.key" >"$dir/ping.said" &
-processes+=("$!")
-port=$(said "$dir/ping.said" '^')
-ping="tls-ping module=$build/lib/p11ha-tls-ping.so token=ping server=${processes[-1]} P11HA_PING_PORT=$port"
-ping+=" P11HA_PING_CA=$dir/pki/ca.pem P11HA_PING_CERTIFICATE=$dir/pki/client.pem P11HA_PING_KEY=$dir/pki/client.key"
+"$build/bin/p11ha-tls-ping-server" "$folder/pki/ca.pem" "$folder/pki/server.pem" "$folder/pki/server.key" >"$folder/ping.said" &
+ping_server=$!
+port=$(said "$folder/ping.said" '^')
+ping="tls-ping module=$build/lib/p11ha-tls-ping.so token=ping server=$ping_server P11HA_PING_PORT=$port"
+ping+=" P11HA_PING_CA=$folder/pki/ca.pem P11HA_PING_CERTIFICATE=$folder/pki/client.pem P11HA_PING_KEY=$folder/pki/client.key"
 
 # remote_group N: a group of so many remote members, as a subject.
 remote_group() {
   local name=remote-$1 pids
-  "$source_dir/testbed/cluster.sh" up "$dir/$name" --remote "$1" --label bench --pin "$P11HA_PIN" >&2
-  pids=$("$source_dir/testbed/cluster.sh" pids "$dir/$name")
-  printf '%s module=%s token=bench ChrystokiConfigurationPath=%s' "$name" "$build/lib/libp11ha.so" "$dir/$name"
+  "$source_dir/testbed/cluster.sh" up "$folder/$name" --remote "$1" --label bench --pin "$P11HA_PIN" >&2
+  pids=$("$source_dir/testbed/cluster.sh" pids "$folder/$name")
+  printf '%s module=%s token=bench ChrystokiConfigurationPath=%s' "$name" "$build/lib/libp11ha.so" "$folder/$name"
   # shellcheck disable=SC2086 # one word each
   printf ' server=%s' $pids
 }
-clusters+=("$dir/remote-1" "$dir/remote-2")
 remote_1=$(remote_group 1)
 remote_2=$(remote_group 2)
 
 options=(--threads '1,2,8,64,256' --rounds 10 --round-ms 200)
 others=session-info,hmac-64,gcm-256,gcm-16k,p256,rsa-2048
-if ((short)); then
+if [[ -n $short ]]; then
   options=(--threads '1,8' --rounds 4 --round-ms 100)
   others=session-info,hmac-64,p256
 fi
-[[ $style == --text ]] || options+=("$style")
+[[ -z $json ]] || options+=(--json)
+[[ -n $json$text ]] || options+=(--markdown)
 "$build/bin/p11ha-bench" compare "${options[@]}" --workload random-32 --subject "$ping" --subject "$direct" \
   --subject "$p11kit" --subject "$remote_1" --subject "$remote_2"
-[[ $style == --json ]] || echo
+[[ -n $json ]] || echo
 "$build/bin/p11ha-bench" compare "${options[@]}" --workload "$others" --subject "$direct" --subject "$p11kit" \
   --subject "$remote_1" --subject "$remote_2"

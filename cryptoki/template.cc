@@ -73,6 +73,9 @@ void Template::addUlongs(CK_ATTRIBUTE_TYPE type, std::span<const CK_ULONG> value
 void Template::addBytes(CK_ATTRIBUTE_TYPE type, std::span<const std::uint8_t> value) {
   add(type, {secure(value), nullptr});
 }
+void Template::addText(CK_ATTRIBUTE_TYPE type, std::string_view value) {
+  add(type, {{value.begin(), value.end()}, nullptr});
+}
 void Template::addTemplate(CK_ATTRIBUTE_TYPE type, Template value) {
   Value nested;
   nested.nested = std::make_unique<Template>(std::move(value));

@@ -4,6 +4,7 @@
 #include <memory>
 #include <optional>
 #include <span>
+#include <string_view>
 #include <vector>
 
 #include "base/result.h"
@@ -40,6 +41,7 @@ class Template {
   void addUlong(CK_ATTRIBUTE_TYPE type, CK_ULONG value);
   void addUlongs(CK_ATTRIBUTE_TYPE type, std::span<const CK_ULONG> values);  // CKA_ALLOWED_MECHANISMS
   void addBytes(CK_ATTRIBUTE_TYPE type, std::span<const std::uint8_t> value);
+  void addText(CK_ATTRIBUTE_TYPE type, std::string_view value);
   void addTemplate(CK_ATTRIBUTE_TYPE type, Template value);
   /// All attributes of another template.
   void append(const Template& other);

@@ -61,11 +61,12 @@ Outcome Catalog::read(GroupMember& member, std::uint32_t epoch, std::vector<Inve
 // What is p11ha's own: hidden before anybody can name it. Of what was hidden before, a logout has forgotten.
 void Catalog::putAside(GroupMember& member, std::vector<InventoryEntry>& entries) {
   std::erase_if(entries, [&](const InventoryEntry& entry) {
-    const bool isNote = notes::isNote(entry.identity);
-    if (!isNote && !isOwn(entry.identity)) return false;
-    group_.objects.hide(member.index, entry.handle);
-    if (!isNote) return true;
-    if (auto note = notes::noteOf(entry.identity)) group_.notes.put(member.index, entry.handle, std::move(*note));
+    if (!notes::isNote(entry.identity) && !isOwn(entry.identity)) return false;
+    if (auto note = notes::noteOf(entry.identity)) {
+      group_.keepNote(member.index, entry.handle, std::move(*note));
+    } else {
+      group_.objects.hide(member.index, entry.handle);
+    }
     return true;
   });
 }
@@ -101,9 +102,7 @@ Outcome Catalog::lookAgain(GroupMember& member, std::uint32_t epoch, OwnSession 
   }
   install(member, epoch, entries, own);
   for (const auto& [handle, note] : noted) {
-    if (seen.contains(handle)) continue;
-    group_.notes.forget(member.index, handle);
-    group_.objects.unhide(member.index, handle);
+    if (!seen.contains(handle)) group_.dropNote(member.index, handle);
   }
   return {};
 }
@@ -126,9 +125,7 @@ Outcome Catalog::readNotes(GroupMember& member, std::uint32_t epoch, OwnSession 
   }
   putAside(member, entries);
   for (const auto& [handle, note] : noted) {
-    if (std::find(handles.begin(), handles.end(), handle) != handles.end()) continue;
-    group_.notes.forget(member.index, handle);
-    group_.objects.unhide(member.index, handle);
+    if (std::find(handles.begin(), handles.end(), handle) == handles.end()) group_.dropNote(member.index, handle);
   }
   return {};
 }
@@ -227,17 +224,12 @@ void Catalog::renew(GroupMember& member, std::uint32_t epoch, const std::vector<
 bool Catalog::readAgain(const ObjectPtr& object, GroupMember& holder, OwnSession own) {
   const std::uint32_t epoch = holder.epoch.load(std::memory_order_acquire);
   if (object->holding(holder.index, epoch) != Holding::Held) return false;
-  const Identity before = object->identity();
   Identity identity;
   ControlSession::Use session(holder.*own);
   if (session.open(*holder.token, epoch).rv != CKR_OK) return false;
   const CK_OBJECT_HANDLE at = object->at(holder.index, epoch);
   if (readIdentity(*holder.token, session.handle(), at, identity).rv != CKR_OK) return false;
-  if (identity.material.empty()) {
-    identity.material = before.material;
-    identity.lent = before.lent;
-  }
-  if (identity != before) object->setIdentity(std::move(identity));
+  object->setIdentity(std::move(identity));
   return true;
 }
 

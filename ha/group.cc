@@ -33,6 +33,16 @@ void Group::publish(const GroupView& next) {
   published_.notifyAll();
 }
 
+void Group::keepNote(unsigned member, CK_OBJECT_HANDLE handle, notes::Note note) {
+  objects.hide(member, handle);
+  notes.put(member, handle, std::move(note));
+}
+
+void Group::dropNote(unsigned member, CK_OBJECT_HANDLE handle) {
+  notes.forget(member, handle);
+  objects.unhide(member, handle);
+}
+
 bool Group::awaitMember(std::chrono::nanoseconds atMost) {
   const base::Monotonic until = base::now() + atMost;
   base::Lock lock(viewsMutex_);

@@ -65,6 +65,11 @@ class Group {
   /// The members of the mask, in the order of the list: for (GroupMember& member : group.each(mask)).
   MemberRange each(MemberMask mask) { return members.each(mask); }
 
+  /// That note is on the member: the application never sees it. Any thread.
+  void keepNote(unsigned member, CK_OBJECT_HANDLE handle, notes::Note note);
+  /// It is there no more. Any thread.
+  void dropNote(unsigned member, CK_OBJECT_HANDLE handle);
+
   /// The members that calls may go to now: those that serve, without those just found gone; when none of them is left,
   /// the standby members, though Management may not have promoted them yet.
   MemberMask callable() const;

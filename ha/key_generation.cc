@@ -402,7 +402,7 @@ CK_RV KeyGeneration::makeLasting(Session& session, Making& making) {
     const Part& part = making.parts[i];
     const std::string& why = part.obstacle.empty() ? part.reason : part.obstacle;
     if (!why.empty()) keys_.logUnreplicated(objects[i], why);
-    keys_.askAgain(session, objects[i], *maker.member, maker.epoch);
+    keys_.askAgain(session, objects[i], *maker.member, maker.epoch, group_.view().synced);
     if (why.empty()) keys_.cloneToReturned(session, objects[i], *maker.member, maker.epoch, made);
   }
   knowByPublicHalf(objects);

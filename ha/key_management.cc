@@ -55,17 +55,18 @@ bool makesNote(const Call& call, const ObjectPtr& changed) {
   return changed != nullptr ? changed->identity().objectClass == CKO_DATA : asked.ulong(CKA_CLASS) == CKO_DATA;
 }
 
-// What the call makes, by its template; a copy, also by its original.
+// What the call makes, by its template; a copy, and what is changed, also by what it was.
 Identity assumedOf(const Call& call, const NamedObjects& named) {
   const Template asked = templateOf(call);
   Identity identity = identify(asked);
-  if (call.fn != Fn::CopyObject || named.first() == nullptr) return identity;
-  Identity copy = named.first()->identity();
-  copy.token = asked.boolean(CKA_TOKEN).value_or(copy.token);
-  copy.isPrivate = asked.boolean(CKA_PRIVATE).value_or(copy.isPrivate);
-  if (asked.has(CKA_LABEL)) copy.label = std::move(identity.label);
-  if (asked.has(CKA_ID)) copy.id = std::move(identity.id);
-  return copy;
+  const bool hasFormer = call.fn == Fn::CopyObject || call.fn == Fn::SetAttributeValue;
+  if (!hasFormer || named.first() == nullptr) return identity;
+  Identity another = named.first()->identity();
+  another.token = asked.boolean(CKA_TOKEN).value_or(another.token);
+  another.isPrivate = asked.boolean(CKA_PRIVATE).value_or(another.isPrivate);
+  if (asked.has(CKA_LABEL)) another.label = std::move(identity.label);
+  if (asked.has(CKA_ID)) another.id = std::move(identity.id);
+  return another;
 }
 
 }  // namespace
@@ -74,12 +75,17 @@ MemberMask KeyManagement::others(const GroupMember& but) const {
   return group_.policy().synchronize ? group_.view().synced & ~bit(but.index) : 0;
 }
 
-ObjectPtr KeyManagement::note(Session& session, GroupMember& member, std::uint32_t epoch, CK_OBJECT_HANDLE handle,
-                              const Identity& assumed, UnderWay& underWay) {
+Identity KeyManagement::identityOn(Session& session, GroupMember& member, std::uint32_t epoch, CK_OBJECT_HANDLE handle,
+                                   const Identity& assumed) {
   Identity identity;
   const Outcome read = readIdentity(*member.token, session.members[member.index].handle, handle, identity);
-  if (read.rv != CKR_OK) identity = assumed;
   if (isLoss(read)) group_.lose(member, epoch, Loss::Dropped, read.rv);
+  return read.rv == CKR_OK ? identity : assumed;
+}
+
+ObjectPtr KeyManagement::note(Session& session, GroupMember& member, std::uint32_t epoch, CK_OBJECT_HANDLE handle,
+                              const Identity& assumed, UnderWay& underWay) {
+  Identity identity = identityOn(session, member, epoch, handle, assumed);
   const bool sessionObject = identity.objectClass != CK_UNAVAILABLE_INFORMATION && !identity.token;
   const CK_SESSION_HANDLE owner = sessionObject ? session.handle.load(std::memory_order_relaxed) : CK_INVALID_HANDLE;
   ObjectPtr object = catalog_.made(member, epoch, handle, owner, std::move(identity));
@@ -92,9 +98,10 @@ ObjectPtr KeyManagement::note(Session& session, GroupMember& member, std::uint32
   return object;
 }
 
-void KeyManagement::askAgain(Session& session, const ObjectPtr& object, const GroupMember& maker, std::uint32_t epoch) {
-  if (!maker.lostSince(epoch)) return;
-  for (GroupMember& member : group_.each(group_.view().synced & object->usable() & ~bit(maker.index))) {
+void KeyManagement::askAgain(Session& session, const ObjectPtr& object, const GroupMember& first, std::uint32_t epoch,
+                             MemberMask others) {
+  if (!first.lostSince(epoch)) return;
+  for (GroupMember& member : group_.each(others & object->usable() & ~bit(first.index))) {
     const CK_OBJECT_HANDLE there = object->at(member.index, member.epoch.load(std::memory_order_acquire));
     Identity identity;
     if (there == CK_INVALID_HANDLE) continue;
@@ -227,7 +234,7 @@ CK_RV KeyManagement::make(Session& session, const Call& call, const Asked& asked
     reached |= next;
     for (GroupMember& member : group_.each(next)) makeOn(member);
   }
-  askAgain(session, object, first, request.answeredUnder);
+  askAgain(session, object, first, request.answeredUnder, reached);
   missed_.made(session, object);
   return judgeReplication(session, object, first, answer);
 }
@@ -324,17 +331,11 @@ CK_RV KeyManagement::alter(Session& session, const Call& call, const Asked& aske
   if (truth) object->setTruth(*truth);
   if (object->shape() != Shape::Sealed) object->setShape(Shape::Unknown);
   GroupMember& first = group_.member(request.answeredBy);
-  Identity identity;
   const CK_OBJECT_HANDLE there = object->at(first.index, request.answeredUnder);
-  if (readIdentity(*first.token, session.members[first.index].handle, there, identity).rv == CKR_OK) {
-    if (identity.material.empty()) {
-      identity.material = before.material;
-      identity.lent = before.lent;
-    }
-    object->setIdentity(std::move(identity));
-  }
+  object->setIdentity(identityOn(session, first, request.answeredUnder, there, assumedOf(call, named)));
   if (group_.policy().synchronize) {
     const Reached reached = elsewhere(session, object, known, bit(first.index), call);
+    askAgain(session, object, first, request.answeredUnder, reached.done);
     const std::span attributes(call.get<const CK_ATTRIBUTE*>(2), call.get<CK_ULONG>(3));
     if (!object->isSessionObject()) missed_.changed(session, known.subject, object, attributes, reached);
     // A member that came back meanwhile may have looked for change records too early.

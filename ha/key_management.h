@@ -32,9 +32,10 @@ class KeyManagement {
   /// be, where the member does not live to tell.
   ObjectPtr note(Session& session, GroupMember& member, std::uint32_t epoch, CK_OBJECT_HANDLE handle,
                  const Identity& assumed, UnderWay& underWay) P11HA_REQUIRES(session.mutex);
-  /// After the object was made on others, too: where its maker was lost before it told what it made, they do.
-  void askAgain(Session& session, const ObjectPtr& object, const GroupMember& maker, std::uint32_t epoch)
-      P11HA_REQUIRES(session.mutex);
+  /// After the object was made, or changed, on others, too: where the first was lost before it told what it is, they
+  /// do.
+  void askAgain(Session& session, const ObjectPtr& object, const GroupMember& first, std::uint32_t epoch,
+                MemberMask others) P11HA_REQUIRES(session.mutex);
   /// The same object, made in the session's own session on a further member.
   void madeAlso(Session& session, const ObjectPtr& object, GroupMember& member, std::uint32_t epoch,
                 CK_OBJECT_HANDLE handle) P11HA_REQUIRES(session.mutex);
@@ -62,6 +63,9 @@ class KeyManagement {
   void endSessionObjects(Session& session) P11HA_REQUIRES(session.mutex);
 
  private:
+  /// What the member says the object is; `assumed` where it does not live to tell.
+  Identity identityOn(Session& session, GroupMember& member, std::uint32_t epoch, CK_OBJECT_HANDLE handle,
+                      const Identity& assumed) P11HA_REQUIRES(session.mutex);
   /// What the application asked, and in what shape members are asked for it.
   struct Asked {
     const cryptoki::Call& call;

@@ -63,11 +63,6 @@ bool KeyRecords::needed(bool isSealed, bool canBeCloned) const {
   return isSealed || (canBeCloned && group_.policy().synchronize && group_.members.size() > 1);
 }
 
-std::uint64_t KeyRecords::now() const {
-  return static_cast<std::uint64_t>(
-      std::chrono::duration_cast<std::chrono::milliseconds>(group_.clock.wall().time_since_epoch()).count());
-}
-
 CK_OBJECT_HANDLE KeyRecords::put(GroupMember& member, std::uint32_t epoch, notes::Note note, OwnSession own,
                                  Outcome& outcome) {
   CK_OBJECT_HANDLE handle = CK_INVALID_HANDLE;
@@ -75,16 +70,17 @@ CK_OBJECT_HANDLE KeyRecords::put(GroupMember& member, std::uint32_t epoch, notes
   outcome = session.open(*member.token, epoch);
   if (outcome.rv == CKR_OK) outcome = notes::write(*member.token, session.handle(), note, handle);
   if (outcome.rv != CKR_OK) return CK_INVALID_HANDLE;
-  group_.objects.hide(member.index, handle);
-  group_.notes.put(member.index, handle, std::move(note));
+  group_.keepNote(member.index, handle, std::move(note));
   return handle;
 }
 
 CK_OBJECT_HANDLE KeyRecords::write(GroupMember& member, std::uint32_t epoch, const Identity& key, const Truth& truth,
                                    OwnSession own) {
   Outcome outcome;
-  const CK_OBJECT_HANDLE handle =
-      put(member, epoch, {group_.policy().serial, notes::Record{notes::subjectOf(key), truth, now()}}, own, outcome);
+  const CK_OBJECT_HANDLE handle = put(
+      member, epoch,
+      {group_.policy().serial, notes::Record{notes::subjectOf(key), truth, base::milliseconds(group_.clock.wall())}},
+      own, outcome);
   if (isLoss(outcome)) group_.lose(member, epoch, Loss::Dropped, outcome.rv);
   return handle;
 }
@@ -95,9 +91,7 @@ void KeyRecords::erase(GroupMember& member, std::uint32_t epoch, CK_OBJECT_HANDL
   Outcome outcome = session.open(*member.token, epoch);
   if (outcome.rv == CKR_OK) outcome = member.token->execute(makeCall<Fn::DestroyObject>(session.handle(), record));
   if (isLoss(outcome)) group_.lose(member, epoch, Loss::Dropped, outcome.rv);
-  if (outcome.rv != CKR_OK && outcome.rv != CKR_OBJECT_HANDLE_INVALID) return;
-  group_.notes.forget(member.index, record);
-  group_.objects.unhide(member.index, record);
+  if (outcome.rv == CKR_OK || outcome.rv == CKR_OBJECT_HANDLE_INVALID) group_.dropNote(member.index, record);
 }
 
 void KeyRecords::follow(const ObjectPtr& object, const Identity& before, const Truth& truth, bool isNews) {
@@ -170,7 +164,7 @@ bool KeyRecords::seesAll() const {
 }
 
 std::vector<KeyRecords::Stale> KeyRecords::stale() const {
-  const std::uint64_t young = now() - static_cast<std::uint64_t>(std::chrono::milliseconds(kYoung).count());
+  const std::uint64_t young = base::milliseconds(group_.clock.wall() - kYoung);
   std::vector<std::pair<Stale, notes::Subject>> old;
   for (const GroupMember& member : group_.members.each(group_.members.present())) {
     for (const NoteTable::Held& held : group_.notes.on(member.index)) {

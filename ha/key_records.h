@@ -47,7 +47,6 @@ class KeyRecords {
   };
   std::vector<Stale> stale() const;
   bool seesAll() const;
-  std::uint64_t now() const;
   CK_OBJECT_HANDLE put(GroupMember& member, std::uint32_t epoch, notes::Note note, OwnSession own,
                        cryptoki::Outcome& outcome);
 

@@ -33,8 +33,7 @@ Beforehand MissedChanges::before(const ObjectPtr& object) {
 
 // Later than all that is known here, whatever the clocks of those say who noted it.
 std::uint64_t MissedChanges::stamp() const {
-  const auto now = std::chrono::duration_cast<std::chrono::milliseconds>(group_.clock.wall().time_since_epoch());
-  return std::max(static_cast<std::uint64_t>(now.count()), group_.notes.latest() + 1);
+  return std::max(base::milliseconds(group_.clock.wall()), group_.notes.latest() + 1);
 }
 
 std::string MissedChanges::by(const Reached& reached) const {
@@ -119,9 +118,7 @@ Outcome MissedChanges::writeOn(GroupMember& member, Session& session, const Note
   CK_OBJECT_HANDLE handle = CK_INVALID_HANDLE;
   const Outcome outcome = failover_.callOn(
       member, epoch, session, makeCall<Fn::CreateObject>(CK_SESSION_HANDLE{0}, wanted.data(), wanted.count(), &handle));
-  if (outcome.rv != CKR_OK) return outcome;
-  group_.objects.hide(member.index, handle);
-  group_.notes.put(member.index, handle, note);
+  if (outcome.rv == CKR_OK) group_.keepNote(member.index, handle, note);
   return outcome;
 }
 
@@ -129,9 +126,7 @@ void MissedChanges::erase(GroupMember& member, Session& session, CK_OBJECT_HANDL
   const std::uint32_t epoch = member.epoch.load(std::memory_order_acquire);
   const Outcome outcome =
       failover_.callOn(member, epoch, session, makeCall<Fn::DestroyObject>(CK_SESSION_HANDLE{0}, handle));
-  if (outcome.rv != CKR_OK && outcome.rv != CKR_OBJECT_HANDLE_INVALID) return;
-  group_.notes.forget(member.index, handle);
-  group_.objects.unhide(member.index, handle);
+  if (outcome.rv == CKR_OK || outcome.rv == CKR_OBJECT_HANDLE_INVALID) group_.dropNote(member.index, handle);
 }
 
 }  // namespace p11ha::ha

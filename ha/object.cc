@@ -9,6 +9,10 @@ Identity Object::identity() const {
 
 void Object::setIdentity(Identity identity) {
   base::Lock lock(mutex_);
+  if (identity.material.empty()) {
+    identity.material = std::move(identity_.material);
+    identity.lent = identity_.lent;
+  }
   identity_ = std::move(identity);
   lent_.store(identity_.lent, std::memory_order_release);
 }

@@ -52,6 +52,7 @@ class Object {
   Shape shape() const { return shape_.load(std::memory_order_relaxed); }
   void setShape(Shape shape) { shape_.store(shape, std::memory_order_relaxed); }
   Identity identity() const P11HA_EXCLUDES(mutex_);
+  /// As it was read anew: material that was found otherwise stays where none was read.
   void setIdentity(Identity identity) P11HA_EXCLUDES(mutex_);
   /// Material that may be its own: taken where it has none.
   void lend(const std::vector<std::uint8_t>& material) P11HA_EXCLUDES(mutex_);

@@ -141,12 +141,23 @@ bool Recovery::isInitialisedAnew(GroupMember& member, std::uint32_t epoch, std::
     lacksAny = true;
   }
   if (!lacksAny) return false;
-  // What it was not known to hold, but does, is its own as well.
+  // What it was not known to hold, but does, is its own as well; and so is what others have changed meanwhile.
   const std::vector<ObjectPtr> all = group_.objects.all();
   return std::none_of(all.begin(), all.end(), [&](const ObjectPtr& object) {
-    return object->alive() && !object->isSessionObject() && (object->usable() & ~bit(member.index)) != 0 &&
-           object->holding(member.index, epoch) != Holding::Absent;
+    return object->alive() && !object->isSessionObject() && object->holding(member.index, epoch) != Holding::Absent &&
+           ((object->usable() & ~bit(member.index)) != 0 || wasChanged(object->identity()));
   });
+}
+
+// Does a change record tell of an object that was so?
+bool Recovery::wasChanged(const Identity& former) {
+  for (const GroupMember& member : group_.each(group_.callable())) {
+    for (const notes::NoteTable::Held& held : group_.notes.on(member.index)) {
+      const auto* const change = std::get_if<notes::Change>(&held.note.says);
+      if (change != nullptr && notes::compare(change->before, former) != notes::Likeness::Other) return true;
+    }
+  }
+  return false;
 }
 
 MemberMask Recovery::certainHolders(const Object& object, MemberMask among) {

@@ -556,10 +556,7 @@ void Resync::writeNote(View& view, const SyncAction& action) {
   const Outcome outcome = onMember(view, action.member, [&](GroupMember& on, CK_SESSION_HANDLE session) {
     CK_OBJECT_HANDLE handle = CK_INVALID_HANDLE;
     const Outcome written = notes::write(*on.token, session, view.notes[action.note], handle);
-    if (written.rv == CKR_OK) {
-      group_.objects.hide(on.index, handle);
-      group_.notes.put(on.index, handle, view.notes[action.note]);
-    }
+    if (written.rv == CKR_OK) group_.keepNote(on.index, handle, view.notes[action.note]);
     return written;
   });
   if (isLoss(outcome)) lost(view, member, outcome);
@@ -581,8 +578,7 @@ void Resync::removeNote(View& view, const SyncAction& action) {
       return on.token->execute(makeCall<Fn::DestroyObject>(session, handle));
     });
     if (outcome.rv == CKR_OK || outcome.rv == CKR_OBJECT_HANDLE_INVALID) {
-      group_.notes.forget(action.member, handle);
-      group_.objects.unhide(action.member, handle);
+      group_.dropNote(action.member, handle);
     } else {
       // What cancels a tombstone must not go before it.
       view.keepsNotes = true;

@@ -29,15 +29,11 @@ namespace {
 
 constexpr int kMostTries = 100;
 
-std::span<const std::uint8_t> bytesOf(std::string_view text) {
-  return {reinterpret_cast<const std::uint8_t*>(text.data()), text.size()};
-}
-
 Template anyClaim() {
   Template wanted;
   wanted.addUlong(CKA_CLASS, CKO_DATA);
-  wanted.addBytes(CKA_APPLICATION, bytesOf(notes::kApplication));
-  wanted.addBytes(CKA_LABEL, bytesOf(Turn::kLabel));
+  wanted.addText(CKA_APPLICATION, notes::kApplication);
+  wanted.addText(CKA_LABEL, Turn::kLabel);
   return wanted;
 }
 
@@ -120,7 +116,7 @@ CK_OBJECT_HANDLE Turn::put(const Claim& claim) {
   const std::string text = claim.text();
   wanted.addBool(CKA_TOKEN, true);
   wanted.addBool(CKA_PRIVATE, false);
-  wanted.addBytes(CKA_VALUE, bytesOf(text));
+  wanted.addText(CKA_VALUE, text);
   Repetition repetition(kMostTries);
   for (;;) {
     CK_OBJECT_HANDLE made = CK_INVALID_HANDLE;

@@ -1,9 +1,8 @@
 #!/usr/bin/env bash
 # The main job in one command: an application signs through a group of three members, two of them remote, while one of
 # these is killed and comes back.
-set -euo pipefail
-# Nothing ever comes from it: to wait for a moment costs no process, thousands of which confuse the shell.
-exec {never}<> <(:)
+# shellcheck source=testbed/common.sh
+source "$(dirname "${BASH_SOURCE[0]}")/common.sh"
 
 usage() {
   cat <<'TEXT'
@@ -17,55 +16,28 @@ the appliance of member 2 is killed and started again. Every signature is verifi
 TEXT
 }
 
-keep=false
-case "$*" in
-  '') ;;
-  --keep) keep=true ;;
-  --help | -h) usage && exit 0 ;;
-  *) usage >&2 && exit 2 ;;
-esac
+keep=
+take_options keep "" "$@"
 
-source_dir=$(cd "$(dirname "${BASH_SOURCE[0]}")/.." && pwd)
-build_dir=${P11HA_BUILD:-$source_dir/build/release}
 say() { printf '\n== %s\n' "$*"; }
-failed() {
-  printf 'demo.sh: %s\n' "$*" >&2
-  exit 1
-}
 
-if [[ -z ${P11HA_BUILD:-} ]]; then
+if [[ $build == "$source_dir/build/release" ]]; then
   say "packages and build (build/release)"
   "$source_dir/testbed/packages.sh"
   (cd "$source_dir" && cmake --preset release >/dev/null && cmake --build --preset release | tail -n 1)
 fi
 
-folder=$(mktemp -d)
+make_folder demo
 loop=
-# shellcheck disable=SC2317 # called by the trap
-finish() {
+# shellcheck disable=SC2317 # as the script ends
+before_end() {
+  [[ -n $keep ]] || return 0
   [[ -z $loop ]] || kill "$loop" 2>/dev/null || true
-  if $keep; then
-    printf 'kept: %s\n' "$folder"
-    return
-  fi
-  [[ ! -f $folder/cluster/cluster ]] || "$source_dir/testbed/cluster.sh" down "$folder/cluster" >/dev/null
-  rm -rf "$folder"
+  printf 'kept: %s\n' "$folder"
+  exit
 }
-trap finish EXIT
-
-export P11HA_BUILD=$build_dir
-cluster() { "$source_dir/testbed/cluster.sh" "$@"; }
-
-# wait_for SECONDS COMMAND...: until it succeeds.
-wait_for() {
-  local until=$((SECONDS + $1))
-  shift
-  until "$@"; do
-    kill -0 "$loop" 2>/dev/null || failed "the application has ended"
-    ((SECONDS <= until)) || failed "gave up waiting for: $*"
-    read -r -t 0.02 -u "$never" || true
-  done
-}
+# shellcheck disable=SC2317 # by way of wait_for
+look_after() { kill -0 "$loop" 2>/dev/null || failed "the application has ended"; }
 # shellcheck disable=SC2317 # both by way of wait_for
 signed() { [[ -f $folder/signatures/$1.sig ]]; }
 count() { find "$folder/signatures" -name '*.sig' | wc -l; }
@@ -73,10 +45,8 @@ count() { find "$folder/signatures" -name '*.sig' | wc -l; }
 logged() { grep -q -- "$1" "$P11HA_LOG"; }
 
 say "three members, each a fresh SoftHSM token, two of them behind appliances of their own, and one group over them"
-cluster up "$folder/cluster" --local 1 --remote 2
-cluster status "$folder/cluster"
-# shellcheck disable=SC1091
-source "$folder/cluster/env"
+make_cluster --local 1 --remote 2
+cluster status
 
 say "a key pair, made through the group: the private key may leave no token, and reaches every member by the cloning domain"
 # It tells on stderr which slot it chose, too: of interest only where it fails.
@@ -91,20 +61,20 @@ openssl pkey -pubin -inform DER -in "$folder/public.der" -out "$folder/public.pe
 say "an application signs, 100 times a second"
 mkdir "$folder/signatures"
 mkfifo "$folder/stop"
-"$build_dir/bin/p11ha-sign-loop" --key demo-key --out "$folder/signatures" <"$folder/stop" >"$folder/loop.txt" &
+"$build/bin/p11ha-sign-loop" --key demo-key --out "$folder/signatures" <"$folder/stop" >"$folder/loop.txt" &
 loop=$!
 exec 9>"$folder/stop"
 wait_for 20 signed 50
 printf 'signature %4d   all three members serve\n' "$(count)"
 
-cluster kill "$folder/cluster" 2
+cluster kill 2
 printf 'signature %4d   kill -9 of the appliance of member 2\n' "$(count)"
 wait_for 20 logged "has dropped member: $P11HA_MEMBER_2"
 printf 'signature %4d   the group has dropped it\n' "$(count)"
 wait_for 20 logged "recovery attempt 1 failed for member: $P11HA_MEMBER_2"
 printf 'signature %4d   a first attempt to recover it has failed\n' "$(count)"
 
-cluster start "$folder/cluster" 2
+cluster start 2
 printf 'signature %4d   the appliance is started again\n' "$(count)"
 wait_for 20 logged "succeeded for member: $P11HA_MEMBER_2"
 back=$(count)
@@ -112,12 +82,12 @@ printf 'signature %4d   the group has taken it back\n' "$back"
 wait_for 20 signed $((back + 50))
 
 say "who does the work (each message is digested and signed, each call goes to whoever's turn it is)"
-"$build_dir/bin/p11ha-failctl" "$P11HA_FAILING_CONTROL" stats "serial:$P11HA_MEMBER_1" | awk '
+"$build/bin/p11ha-failctl" "$P11HA_FAILING_CONTROL" stats "serial:$P11HA_MEMBER_1" | awk '
   { calls[$1] = $2 }
   END { printf "member 1, local    digests %d, signatures %d\n", calls["C_Digest"], calls["C_Sign"] }'
 for k in 2 3; do
   printf 'member %d, remote   p11ha-memberd ctl clients:\n' "$k"
-  "$build_dir/bin/p11ha-memberd" ctl "$folder/cluster/remote/$k/ctl" clients
+  "$build/bin/p11ha-memberd" ctl "$folder/cluster/remote/$k/ctl" clients
 done
 exec 9>&-
 status=0

@@ -1,9 +1,8 @@
 #!/usr/bin/env bash
 # All that a member goes through, one thing after the other, and what the HA log says of it beside what the reference
 # says.
-set -euo pipefail
-# Nothing ever comes from it: to wait for a moment costs no process, thousands of which confuse the shell.
-exec {never}<> <(:)
+# shellcheck source=testbed/common.sh
+source "$(dirname "${BASH_SOURCE[0]}")/common.sh"
 
 usage() {
   cat <<'TEXT'
@@ -21,40 +20,21 @@ P11HA_BUILD names the build directory to use (build/release of this source tree)
 TEXT
 }
 
-failed() {
-  printf 'situations.sh: %s\n' "$1" >&2
-  exit 1
-}
+take_options "" "" "$@"
 
-case "$*" in
-  '') ;;
-  --help | -h) usage && exit 0 ;;
-  *) usage >&2 && exit 2 ;;
-esac
-
-source_dir=$(cd "$(dirname "${BASH_SOURCE[0]}")/.." && pwd)
-build=${P11HA_BUILD:-$source_dir/build/release}
-export P11HA_BUILD=$build
 table=$source_dir/tests/golden/ha_situations.md
 own_texts=$source_dir/tests/golden/ha_messages_p11ha.txt
-folder=$(mktemp -d "${TMPDIR:-/tmp}/p11ha-situations-XXXXXX")
 application=
-# A daemon that it starts must not keep the application waiting for more.
-cluster() { "$source_dir/testbed/cluster.sh" "$1" "$folder/cluster" "${@:2}" 9>&-; }
-
-# shellcheck disable=SC2317 # called by the trap
-finish() {
-  [[ -z $application ]] || kill "$application" 2>/dev/null || true
-  [[ ! -e $folder/cluster/cluster ]] || cluster down >/dev/null || true
-  rm -rf -- "$folder"
+make_folder situations
+# shellcheck disable=SC2317 # by way of await
+look_after() {
+  [[ -z $application ]] || kill -0 "$application" 2>/dev/null ||
+    failed "the application has ended: $(tail -n 5 "$folder/said")"
 }
-trap finish EXIT
 
 # ---- the cluster, its configuration, and the application
 
-cluster up --remote 4
-# shellcheck disable=SC1091
-source "$folder/cluster/env"
+make_cluster --remote 4
 conf=$folder/cluster/Chrystoki.conf
 sed -i '1i HARecovery = {\n   demo = 0;\n}' "$conf"
 # On a busy machine a member may be slow without being frozen.
@@ -77,7 +57,7 @@ begin_application() {
     2>>"$folder/said" &
   application=$!
   exec 9>"$folder/stop"
-  wait_for has_signed
+  patiently has_signed
 }
 end_application() {
   exec 9>&-
@@ -85,7 +65,7 @@ end_application() {
   wait "$application" || (($? == 1)) || failed "the application: $(tail -n 5 "$folder/said")"
   application=
 }
-# shellcheck disable=SC2317 # by way of wait_for
+# shellcheck disable=SC2317 # by way of await
 has_signed() { grep -q ' CKR_OK ' "$folder/signed" 2>/dev/null; }
 failures() { awk 'NF == 3 && $2 != "CKR_OK"' "$folder/signed" | wc -l; }
 
@@ -96,18 +76,12 @@ reinitialise() {
     failed "softhsm2-util: $(cat "$folder/tool")"
 }
 
-# wait_for COMMAND...: until it succeeds.
-wait_for() {
-  local until=$((SECONDS + 60))
-  until "$@"; do
-    [[ -z $application ]] || kill -0 "$application" 2>/dev/null ||
-      failed "the application has ended: $(tail -n 5 "$folder/said")"
-    if ((SECONDS > until)); then
-      cat "$P11HA_LOG" >&2
-      failed "gave up waiting for: $*"
-    fi
-    read -r -t 0.02 -u "$never" || true
-  done
+# patiently COMMAND...: until it succeeds.
+patiently() {
+  await 60 "$@" || {
+    cat "$P11HA_LOG" >&2
+    failed "gave up waiting for: $*"
+  }
 }
 
 # ---- the log
@@ -159,9 +133,9 @@ lines() {
 }
 P11HA_GROUP=$(awk '$1 == "VirtualToken00SN" { sub(/;/, "", $3); print $3 }' "$conf")
 
-# shellcheck disable=SC2317 # by way of wait_for
+# shellcheck disable=SC2317 # by way of await
 is_logged() { lines | cut -f 1,2 | grep -qxF -- "$1"$'\t'"$2"; }
-await_line() { wait_for is_logged "$1" "$2"; }
+await_line() { patiently is_logged "$1" "$2"; }
 
 # matches EVENTS PATTERN: words, of which one that ends in + or * may be there several times.
 matches() {
@@ -264,7 +238,7 @@ for k in 1 2 3; do await_line Recovered "$k"; done
 history="DropMember RecoveryFailed+ Recovered"
 # What failed there had nobody to go to.
 : >"$folder/signed"
-wait_for has_signed
+patiently has_signed
 logged - MembersOffline 1 "$history" 2 "$history" 3 "$history"
 
 situation "the configuration file names member 4, too"

@@ -37,7 +37,7 @@ Outcome readHolding(const OnToken& token, Holding& out) {
   out = {};
   Template query;
   query.addUlong(CKA_CLASS, CKO_SECRET_KEY);
-  query.addBytes(CKA_ID, {reinterpret_cast<const std::uint8_t*>(kDomainKeyId.data()), kDomainKeyId.size()});
+  query.addText(CKA_ID, kDomainKeyId);
   query.addBool(CKA_TOKEN, true);
   std::vector<CK_OBJECT_HANDLE> handles;
   if (const Outcome listed = listObjects(token.member, token.session, query, handles); listed.rv != CKR_OK)

@@ -12,10 +12,6 @@ namespace {
 constexpr CK_ULONG kKeyBytes = 32;
 constexpr CK_MECHANISM_TYPE kOnlyMechanism[] = {CKM_AES_KEY_WRAP_PAD};
 
-std::span<const std::uint8_t> bytesOf(std::string_view text) {
-  return {reinterpret_cast<const std::uint8_t*>(text.data()), text.size()};
-}
-
 Template wrapTemplate(const Kind& kind) {
   Template carried;
   carried.addUlong(CKA_CLASS, kind.carries);
@@ -83,8 +79,8 @@ bool holds(const Template& attributes, const Template& wanted, const CK_ATTRIBUT
 Template domainKeyTemplate(const Generation& generation, const Kind& kind, Lifetime lifetime) {
   Template key;
   key.addBool(CKA_TOKEN, lifetime == Lifetime::Token);
-  key.addBytes(CKA_LABEL, bytesOf(labelOf(generation, kind)));
-  key.addBytes(CKA_ID, bytesOf(kDomainKeyId));
+  key.addText(CKA_LABEL, labelOf(generation, kind));
+  key.addText(CKA_ID, kDomainKeyId);
   key.append(nature(kind));
   return key;
 }

@@ -33,7 +33,7 @@ std::optional<Note> noteOf(const Identity& identity) {
 Template queryForAll() {
   Template query;
   query.addUlong(CKA_CLASS, CKO_DATA);
-  query.addBytes(CKA_APPLICATION, {reinterpret_cast<const std::uint8_t*>(kApplication.data()), kApplication.size()});
+  query.addText(CKA_APPLICATION, kApplication);
   return query;
 }
 
@@ -41,14 +41,11 @@ Template templateOf(const Note& note) {
   Template wanted;
   const std::vector<std::uint8_t> value = encode(note);
   if (value.empty()) return wanted;
-  const auto text = [](std::string_view from) {
-    return std::span(reinterpret_cast<const std::uint8_t*>(from.data()), from.size());
-  };
   wanted.addUlong(CKA_CLASS, CKO_DATA);
   wanted.addBool(CKA_TOKEN, true);
   wanted.addBool(CKA_PRIVATE, note.about().isPrivate);
-  wanted.addBytes(CKA_APPLICATION, text(kApplication));
-  wanted.addBytes(CKA_LABEL, text(labelOf(note)));
+  wanted.addText(CKA_APPLICATION, kApplication);
+  wanted.addText(CKA_LABEL, labelOf(note));
   wanted.addBytes(CKA_VALUE, value);
   return wanted;
 }

@@ -327,8 +327,8 @@ Result plant(Arena&, Ground& ground) {
   Template planted = own(SecureBytes(32, 9));
   planted.setBool(CKA_TOKEN, true);
   planted.setBool(CKA_PRIVATE, false);
-  planted.addBytes(CKA_LABEL, SecureBytes(label.begin(), label.end()));
-  planted.addBytes(CKA_ID, SecureBytes(ha::domain::kDomainKeyId.begin(), ha::domain::kDomainKeyId.end()));
+  planted.addText(CKA_LABEL, label);
+  planted.addText(CKA_ID, ha::domain::kDomainKeyId);
   CK_OBJECT_HANDLE key = CK_INVALID_HANDLE;
   Outcome outcome = ground.token().create(std::move(planted), key);
   if (outcome.rv != CKR_OK) return refused(outcome);

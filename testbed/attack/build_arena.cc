@@ -168,7 +168,7 @@ class Builder {
       Template key;
       key.addBool(CKA_TOKEN, true);
       key.addBool(CKA_PRIVATE, true);
-      key.addBytes(CKA_LABEL, bytesOf(victimLabel(objectClass)));
+      key.addText(CKA_LABEL, victimLabel(objectClass));
       key.addBool(CKA_SENSITIVE, true);
       key.addBool(CKA_EXTRACTABLE, true);
       key.addBool(CKA_WRAP_WITH_TRUSTED, wantTrusted);

@@ -66,7 +66,7 @@ void Ground::logOut() { demand(session_.logout(), "C_Logout"); }
 CK_OBJECT_HANDLE Ground::find(CK_OBJECT_CLASS objectClass, const std::string& label) const {
   Template query;
   query.addUlong(CKA_CLASS, objectClass);
-  query.addBytes(CKA_LABEL, SecureBytes(label.begin(), label.end()));
+  query.addText(CKA_LABEL, label);
   std::vector<CK_OBJECT_HANDLE> found;
   demand(ha::listObjects(*member_, token().session, query, found), "C_FindObjects");
   if (found.empty()) throw std::runtime_error("there is no \"" + label + "\"");

@@ -1,9 +1,8 @@
 #!/usr/bin/env bash
 # A random history: two applications work on objects while members and applications are killed and revived, then the
 # members' stores are compared with what the applications were told.
-set -euo pipefail
-# Nothing ever comes from it: to wait for a moment costs no process, thousands of which confuse the shell.
-exec {never}<> <(:)
+# shellcheck source=testbed/common.sh
+source "$(dirname "${BASH_SOURCE[0]}")/../common.sh"
 
 usage() {
   cat <<'TEXT'
@@ -26,73 +25,23 @@ P11HA_BUILD names the build directory to use (build/release of this source tree)
 TEXT
 }
 
-failed() {
-  printf 'history.sh: %s\n' "$1" >&2
-  exit 1
-}
-
 seed=1
 operations=5000
 remote=3
 applications=2
 only=
 keep=
-domain=1
+no_domain=
 kinds=kill,kill,kill,kill,kill,freeze,freeze,freeze,restart,restart,death,death
-while (($#)); do
-  case $1 in
-    --help | -h)
-      usage
-      exit 0
-      ;;
-    --no-domain) domain= ;;
-    --seed | --operations | --remote | --applications | --only | --kinds | --keep)
-      if (($# < 2)); then
-        usage >&2
-        exit 2
-      fi
-      printf -v "${1#--}" %s "$2"
-      shift
-      ;;
-    *)
-      usage >&2
-      exit 2
-      ;;
-  esac
-  shift
-done
+take_options no-domain "seed operations remote applications only kinds keep" "$@"
 
-source_dir=$(cd "$(dirname "${BASH_SOURCE[0]}")/../.." && pwd)
-build=${P11HA_BUILD:-$source_dir/build/release}
-export P11HA_BUILD=$build
-folder=$(mktemp -d "${TMPDIR:-/tmp}/p11ha-history-XXXXXX")
+make_folder history
 declare -A application
-# A daemon that it starts must not keep an application waiting for more.
-cluster() { "$source_dir/testbed/cluster.sh" "$@" 8>&- 9>&-; }
-
-# shellcheck disable=SC2317 # called by the trap
-finish() {
-  if [[ -n $keep ]]; then
-    mkdir -p -- "$keep"
-    cp "$folder"/*.journal "$folder"/*.list "$folder"/*.said "$folder/cluster/log/haErrorLog.txt" "$keep" 2>/dev/null || true
-  fi
-  local process
-  for process in "${application[@]}"; do kill -KILL "$process" 2>/dev/null || true; done
-  [[ ! -e $folder/cluster/cluster ]] || cluster down "$folder/cluster" >/dev/null || true
-  rm -rf -- "$folder"
-}
-trap finish EXIT
-
-rest() { read -r -t "$1" -u "$never" || true; }
-
-# wait_for SECONDS COMMAND...: until it succeeds.
-wait_for() {
-  local until=$((SECONDS + $1))
-  shift
-  until "$@"; do
-    ((SECONDS <= until)) || failed "gave up waiting for: $*"
-    rest 0.02
-  done
+# shellcheck disable=SC2317 # as the script ends
+before_end() {
+  [[ -n $keep ]] || return 0
+  mkdir -p -- "$keep"
+  cp "$folder"/*.journal "$folder"/*.list "$folder"/*.said "$folder/cluster/log/haErrorLog.txt" "$keep" 2>/dev/null || true
 }
 
 # The seed's next number below $1, in `drawn`.
@@ -105,11 +54,9 @@ draw_rest() {
   rest "$(printf '%d.%02d' $((($1 + drawn) / 100)) $((($1 + drawn) % 100)))"
 }
 
-plain=--no-domain
-[[ -z $domain ]] || plain=
-cluster up "$folder/cluster" --remote "$remote" ${plain:+"$plain"}
-# shellcheck disable=SC1091
-source "$folder/cluster/env"
+make_cluster --remote "$remote" ${no_domain:+--no-domain}
+sealed=(--sealed)
+[[ -z $no_domain ]] || sealed=()
 
 # begin NAME
 begin() {
@@ -120,7 +67,7 @@ begin() {
   ((applications == 1)) || other=(--other "$folder/$beside.journal")
   "$build/bin/p11ha-history" app --name "$1" --journal "$folder/$1.journal" "${other[@]}" \
     --state "$folder/$1.state" --seed $((2 * seed + (input - 8))) --operations $((operations / applications)) \
-    ${only:+--only "$only"} ${domain:+--sealed} <"$folder/$1.input" >"$folder/$1.said" 2>>"$folder/$1.errors.said" \
+    ${only:+--only "$only"} "${sealed[@]}" <"$folder/$1.input" >"$folder/$1.said" 2>>"$folder/$1.errors.said" \
     8>&- 9>&- &
   application[$1]=$!
 }
@@ -153,10 +100,10 @@ serve() {
 declare -A down frozen
 revive() {
   if [[ -n ${frozen[$1]:-} ]]; then
-    cluster resume "$folder/cluster" "$1"
+    cluster resume "$1"
     unset "frozen[$1]"
   elif [[ -n ${down[$1]:-} ]]; then
-    cluster start "$folder/cluster" "$1"
+    cluster start "$1"
     unset "down[$1]"
   fi
 }
@@ -166,14 +113,14 @@ is_away() { [[ -n ${down[$1]:-}${frozen[$1]:-} ]]; }
 befall() {
   case $1 in
     kill)
-      cluster kill "$folder/cluster" "$2"
+      cluster kill "$2"
       down[$2]=1
       ;;
     freeze)
-      cluster pause "$folder/cluster" "$2"
+      cluster pause "$2"
       frozen[$2]=1
       ;;
-    restart) cluster restart "$folder/cluster" "$2" ;;
+    restart) cluster restart "$2" ;;
     *) failed "\"$1\" is no kind of thing that happens" ;;
   esac
   happened=$((happened + 1))
@@ -224,10 +171,9 @@ exec 8>&- 9>&-
 for name in "${names[@]}"; do
   wait "${application[$name]}" || failed "application $name: $(tail -n 1 "$folder/$name.errors.said")"
 done
-application=()
 worked=$(((${EPOCHREALTIME/[.,]/} - started) / 1000))
 for ((k = 1; k <= remote; k++)); do
-  cluster kill "$folder/cluster" "$k"
+  cluster kill "$k"
   SOFTHSM2_CONF=$folder/cluster/remote/$k/softhsm2.conf "$build/bin/p11ha-history" list --module "$P11HA_FAILING_MODULE" \
     --token "member$k" >"$folder/member$k.list"
 done

@@ -27,6 +27,7 @@ namespace p11ha::history {
 struct ObjectKey {
   std::string name;
   CK_OBJECT_CLASS objectClass = 0;
+  // clang-tidy takes what a defaulted one compares with for a null pointer.
   friend auto operator<=>(const ObjectKey&, const ObjectKey&) = default;  // NOLINT(modernize-use-nullptr)
 };
 std::string nameOfLabel(const std::string& label);

@@ -1,8 +1,7 @@
 #!/usr/bin/env bash
 # A load that checks itself, on remote members to which everything happens that can happen to one.
-set -euo pipefail
-# Nothing ever comes from it: to wait for a moment costs no process, thousands of which confuse the shell.
-exec {never}<> <(:)
+# shellcheck source=testbed/common.sh
+source "$(dirname "${BASH_SOURCE[0]}")/../common.sh"
 
 usage() {
   cat <<'TEXT'
@@ -25,90 +24,38 @@ P11HA_BUILD names the build directory to use (build/release of this source tree)
 TEXT
 }
 
-failed() {
-  printf 'faults.sh: %s\n' "$1" >&2
-  exit 1
-}
-
 times=2
 threads=64
 rest=100
 remote=3
 kinds=kill,restart,freeze,reset,corrupt,stall,deactivate,trickle,clog
-while (($#)); do
-  case $1 in
-    --help | -h)
-      usage
-      exit 0
-      ;;
-    --times | --threads | --rest | --kinds | --remote)
-      if (($# < 2)); then
-        usage >&2
-        exit 2
-      fi
-      printf -v "${1#--}" %s "$2"
-      shift
-      ;;
-    *)
-      usage >&2
-      exit 2
-      ;;
-  esac
-  shift
-done
+take_options "" "times threads rest kinds remote" "$@"
 
-source_dir=$(cd "$(dirname "${BASH_SOURCE[0]}")/../.." && pwd)
-build=${P11HA_BUILD:-$source_dir/build/release}
-export P11HA_BUILD=$build
-folder=$(mktemp -d "${TMPDIR:-/tmp}/p11ha-faults-XXXXXX")
-load=
-proxies=()
-# A daemon that it starts must not keep the load waiting for more.
-cluster() { "$source_dir/testbed/cluster.sh" "$@" 9>&-; }
-
-# shellcheck disable=SC2317 # called by the trap
-finish() {
-  [[ -z ${P11HA_KEEP_LOG:-} ]] || cp "$P11HA_LOG" "$P11HA_KEEP_LOG" 2>/dev/null || true
-  local process
-  for process in $load "${proxies[@]}"; do kill "$process" 2>/dev/null || true; done
-  [[ ! -e $folder/cluster/cluster ]] || cluster down "$folder/cluster" >/dev/null || true
-  rm -rf -- "$folder"
-}
-trap finish EXIT
-
-# wait_for SECONDS COMMAND...: until it succeeds.
-wait_for() {
-  local until=$((SECONDS + $1))
-  shift
-  until "$@"; do
-    [[ -z $load ]] || kill -0 "$load" 2>/dev/null || failed "the load has ended"
-    ((SECONDS <= until)) || failed "gave up waiting for: $*"
-    read -r -t 0.02 -u "$never" || true
-  done
-}
-
-cluster up "$folder/cluster" --remote "$remote"
-# shellcheck disable=SC1091
-source "$folder/cluster/env"
+make_folder faults
+# shellcheck disable=SC2317 # as the script ends
+before_end() { [[ -z ${P11HA_KEEP_LOG:-} ]] || cp "$P11HA_LOG" "$P11HA_KEEP_LOG" 2>/dev/null || true; }
+make_cluster --remote "$remote"
 conf=$folder/cluster/Chrystoki.conf
 
 # A proxy before each daemon, in the order of the servers.
 mapfile -t ports < <(sed -nE 's/^ *ServerPort[0-9]+ *= *([0-9]+) *;.*/\1/p' "$conf")
 ((${#ports[@]} == remote)) || failed "$conf has ${#ports[@]} servers"
-for port in "${ports[@]}"; do
-  control=$folder/proxy${#proxies[@]}
+for k in "${!ports[@]}"; do
+  port=${ports[k]}
+  control=$folder/proxy$((k + 1))
   "$build/bin/fault_proxy" --listen 127.0.0.1:0 --to "127.0.0.1:$port" --control "$control" >"$control.said" &
-  proxies+=("$!")
   wait_for 10 test -s "$control.said"
   before=$(cut -d: -f2 "$control.said")
   sed -i -E "s/^( *ServerPort[0-9]+ *= *)$port( *;)/\\1new$before\\2/" "$conf"
 done
 sed -i -E 's/^( *ServerPort[0-9]+ *= *)new/\1/' "$conf"
-proxy() { "$build/bin/fault_proxy" ctl "$folder/proxy$(($1 - 1))" "${@:2}"; }
+proxy() { "$build/bin/fault_proxy" ctl "$folder/proxy$1" "${@:2}"; }
 
 mkfifo "$folder/kinds"
 "$build/bin/p11ha-load" --threads "$threads" --rest "$rest" <"$folder/kinds" >"$folder/said" &
 load=$!
+# shellcheck disable=SC2317 # by way of wait_for
+look_after() { kill -0 "$load" 2>/dev/null || failed "the load has ended"; }
 exec 9>"$folder/kinds"
 wait_for 60 grep -q '^ready' "$folder/said"
 
@@ -135,18 +82,18 @@ once() {
   before=$(dropped "$serial")
   case $kind in
     kill)
-      cluster kill "$folder/cluster" "$k"
+      cluster kill "$k"
       wait_for 30 is_dropped "$serial" "$before"
-      cluster start "$folder/cluster" "$k"
+      cluster start "$k"
       ;;
     restart)
-      cluster restart "$folder/cluster" "$k"
+      cluster restart "$k"
       wait_for 30 is_dropped "$serial" "$before"
       ;;
     freeze)
-      cluster pause "$folder/cluster" "$k"
+      cluster pause "$k"
       wait_for 30 is_dropped "$serial" "$before"
-      cluster resume "$folder/cluster" "$k"
+      cluster resume "$k"
       ;;
     stall)
       proxy "$k" stall
@@ -164,9 +111,9 @@ once() {
       proxy "$k" pass
       ;;
     deactivate)
-      cluster deactivate "$folder/cluster" "$k"
+      cluster deactivate "$k"
       wait_for 30 is_dropped "$serial" "$before"
-      cluster activate "$folder/cluster" "$k"
+      cluster activate "$k"
       ;;
     reset)
       before=$(so_far "$k" reset)
@@ -177,7 +124,7 @@ once() {
       before=$(so_far "$k" corrupted)
       proxy "$k" corrupt to-client
       wait_for 30 has_happened "$k" corrupted "$before"
-      read -r -t 0.3 -u "$never" || true # both ends have seen it
+      rest 0.3 # both ends have seen it
       ;;
     *) failed "\"$kind\" is no kind of fault" ;;
   esac
@@ -196,11 +143,10 @@ for kind in ${kinds//,/ }; do
   ' >>"$folder/back"
 done
 printf 'nothing\n' >&9
-read -r -t 2 -u "$never" || true
+rest 2
 exec 9>&-
 status=0
 wait "$load" || status=$?
-load=
 grep ' operations, ' "$folder/said"
 cat "$folder/back"
 exit "$status"

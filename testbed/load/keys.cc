@@ -43,7 +43,7 @@ Template keyTemplate(CK_OBJECT_CLASS objectClass, CK_KEY_TYPE type, const std::s
   key.addUlong(CKA_CLASS, objectClass);
   key.addUlong(CKA_KEY_TYPE, type);
   for (const CK_ATTRIBUTE_TYPE yes : {CKA_TOKEN, CKA_PRIVATE, CKA_SENSITIVE, CKA_EXTRACTABLE}) key.addBool(yes, true);
-  key.addBytes(CKA_LABEL, {reinterpret_cast<const std::uint8_t*>(label.data()), label.size()});
+  key.addText(CKA_LABEL, label);
   return key;
 }
 
@@ -72,8 +72,8 @@ Template ecPublicTemplate(const LoadKeys& keys) {
   key.addUlong(CKA_KEY_TYPE, CKK_EC);
   key.addBool(CKA_TOKEN, true);
   key.addBool(CKA_VERIFY, true);
-  key.addBytes(CKA_LABEL, {reinterpret_cast<const std::uint8_t*>(keys.label.data()), keys.label.size()});
-  key.addBytes(CKA_ID, {reinterpret_cast<const std::uint8_t*>(keys.label.data()), keys.label.size()});
+  key.addText(CKA_LABEL, keys.label);
+  key.addText(CKA_ID, keys.label);
   key.addBytes(CKA_EC_PARAMS, kP256);
   Bytes point{0x04, 65};  // an OCTET STRING
   point.resize(2 + 65);
@@ -85,7 +85,7 @@ Template ecPublicTemplate(const LoadKeys& keys) {
 
 Template ecTemplate(const LoadKeys& keys) {
   Template key = keyTemplate(CKO_PRIVATE_KEY, CKK_EC, keys.label);
-  key.addBytes(CKA_ID, {reinterpret_cast<const std::uint8_t*>(keys.label.data()), keys.label.size()});
+  key.addText(CKA_ID, keys.label);
   key.addBool(CKA_SIGN, true);
   key.addBytes(CKA_EC_PARAMS, kP256);
   key.addBytes(CKA_VALUE, numberOf(keys.ec.get(), OSSL_PKEY_PARAM_PRIV_KEY, 32));

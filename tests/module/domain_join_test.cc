@@ -209,7 +209,7 @@ TEST_F(DomainJoin, WhatIsPlantedIsNoSealedKey) {
     planted.erase(CKA_TRUSTED);
     if (!loggedIn) planted.setBool(CKA_PRIVATE, false);
     cryptoki::Template made;
-    made.addBytes(CKA_VALUE, secret("a value that everybody may know."));
+    made.addText(CKA_VALUE, "a value that everybody may know.");
     made.append(planted);
     CK_OBJECT_HANDLE key = 0;
     EXPECT_EQ(session.token().create(made, key).rv, CKR_OK);

@@ -43,8 +43,8 @@ class DomainTransfer : public DomainTest {
     Template key;
     key.addBool(CKA_TOKEN, true);
     key.addBool(CKA_PRIVATE, true);
-    key.addBytes(CKA_LABEL, secret("a label"));
-    key.addBytes(CKA_ID, secret("an id"));
+    key.addText(CKA_LABEL, "a label");
+    key.addText(CKA_ID, "an id");
     key.addBool(CKA_SENSITIVE, true);
     key.addBool(CKA_EXTRACTABLE, true);
     key.addBool(CKA_WRAP_WITH_TRUSTED, wantsTrusted);

@@ -49,7 +49,8 @@ class GroupDomain : public DomainGroup {
   Template sealed(const std::string& label) const {
     return {text(CKA_LABEL, label), flag(CKA_SENSITIVE), flag(CKA_EXTRACTABLE), flag(CKA_WRAP_WITH_TRUSTED)};
   }
-  void lose(std::size_t index) const { tell("fail " + member(index) + " * CKR_DEVICE_ERROR"); }
+  /// From the next call on, which has yet to notice.
+  void fail(std::size_t index) const { tell("fail " + member(index) + " * CKR_DEVICE_ERROR"); }
   void heal(std::size_t index) const { tell("heal " + member(index)); }
   CK_RV set(CK_OBJECT_HANDLE key, Template changes) const {
     return client.f->C_SetAttributeValue(session, key, changes.data(), changes.size());

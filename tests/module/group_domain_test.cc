@@ -18,7 +18,7 @@ TEST_F(GroupDomain, NonExtractableKeysAreOnEveryMember) {
   // On every member, in turn, and without the primary.
   for (int i = 0; i < 6; ++i) EXPECT_EQ(sign(ec.privateKey), CKR_OK);
   for (std::size_t i = 0; i < 3; ++i) EXPECT_GE(asked(i, "C_Sign"), 1U) << i;
-  lose(0);
+  fail(0);
   Bytes signature;
   EXPECT_EQ(sign(session, CKM_RSA_PKCS, rsa.privateKey, signature), CKR_OK);
   EXPECT_EQ(verify(session, CKM_RSA_PKCS, rsa.publicKey, signature), CKR_OK);
@@ -27,20 +27,17 @@ TEST_F(GroupDomain, NonExtractableKeysAreOnEveryMember) {
 }
 
 TEST_F(GroupDomain, TheyComeBackToAMemberThatWasAway) {
-  lose(2);
-  for (int i = 0; i < 3; ++i) EXPECT_EQ(client.random(session), CKR_OK);
-  ASSERT_TRUE(awaitLog("has dropped member"));
+  ASSERT_TRUE(lose(2));
   Pair ec;
   CK_OBJECT_HANDLE aes = 0;
   ASSERT_EQ(generate(CKM_EC_KEY_PAIR_GEN, "ec", ec, false), CKR_OK);
   ASSERT_EQ(generateAes("aes", aes), CKR_OK);
   EXPECT_EQ(onEach(sealed("ec")), "1 1 0");
-  heal(2);
-  ASSERT_TRUE(awaitLog("succeeded for member"));
+  ASSERT_TRUE(recover(2));
   EXPECT_EQ(onEach(sealed("ec")), "1 1 1");
   EXPECT_EQ(onEach(sealed("aes")), "1 1 1");
-  lose(0);
-  lose(1);
+  fail(0);
+  fail(1);
   Bytes signature;
   EXPECT_EQ(sign(session, CKM_ECDSA, ec.privateKey, signature), CKR_OK);
   EXPECT_EQ(verify(session, CKM_ECDSA, ec.publicKey, signature), CKR_OK);
@@ -73,7 +70,7 @@ TEST_F(GroupDomain, DomainKeysAreNowhere) {
   EXPECT_TRUE(find({}).empty());
   ASSERT_EQ(client.login(session), CKR_OK);
   EXPECT_TRUE(find({}).empty());
-  lose(0);
+  fail(0);
   EXPECT_TRUE(find({}).empty());
   heal(0);
   ASSERT_TRUE(awaitLog("succeeded for member"));
@@ -128,9 +125,7 @@ TEST_F(GroupDomain, ExtractableKeysAreNarrowed) {
 }
 
 TEST_F(GroupDomain, KeysThatAreGivenTravelToo) {
-  lose(2);
-  for (int i = 0; i < 3; ++i) EXPECT_EQ(client.random(session), CKR_OK);
-  ASSERT_TRUE(awaitLog("has dropped member"));
+  ASSERT_TRUE(lose(2));
   CK_OBJECT_CLASS object = CKO_SECRET_KEY;
   CK_KEY_TYPE type = CKK_AES;
   Bytes value(32, 5);
@@ -161,8 +156,7 @@ TEST_F(GroupDomain, KeysThatAreGivenTravelToo) {
   EXPECT_EQ(truth(key), "100");
   EXPECT_EQ(onEach(sealed("created")), "1 1 0");
   EXPECT_EQ(onEach(sealed("unwrapped")), "1 1 0");
-  heal(2);
-  ASSERT_TRUE(awaitLog("succeeded for member"));
+  ASSERT_TRUE(recover(2));
   EXPECT_EQ(onEach(sealed("created")), "1 1 1");
   EXPECT_EQ(onEach(sealed("unwrapped")), "1 1 1");
   EXPECT_EQ(onEach({text(CKA_LABEL, "open")}), "1 1 1");
@@ -203,7 +197,7 @@ TEST_F(GroupDomain, SessionKeysTravelToo) {
   EXPECT_EQ(onEach(sealed("passing")), "1 1 1");
   EXPECT_EQ(truth(pair.privateKey), "100");
   EXPECT_EQ(find({text(CKA_LABEL, "passing")}).size(), 2U);
-  lose(0);
+  fail(0);
   EXPECT_EQ(sign(pair.privateKey), CKR_OK);
 }
 

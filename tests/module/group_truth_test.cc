@@ -3,6 +3,7 @@
 #include <algorithm>
 #include <map>
 
+#include "base/clock.h"
 #include "ha/notes/note.h"
 #include "tests/module/group_domain_fixture.h"
 
@@ -143,7 +144,7 @@ Made unwrap(const Side& side, const std::string& label, const Template& further)
 }
 
 Made derive(const Side& side, const std::string& label, const Template& base, const Template& further) {
-  const Made pair = generatePair(side, CKM_EC_KEY_PAIR_GEN, label + ", its base", base);
+  Made pair = generatePair(side, CKM_EC_KEY_PAIR_GEN, label + ", its base", base);
   if (pair.rv != CKR_OK) return pair;
   Bytes point(100);
   CK_ATTRIBUTE read{CKA_EC_POINT, point.data(), point.size()};
@@ -303,19 +304,37 @@ class GroupTruth : public GroupDomain {
                 CKR_OK);
     }
   }
-  void withEachAlone(const std::function<void(const std::string&)>& check) {
+  void expectToldByEachAlone() {
     for (std::size_t i = 0; i < 3; ++i) {
       const std::size_t back = logged("succeeded for member");
       for (std::size_t k = 0; k < 3; ++k) {
-        if (k != i) lose(k);
+        if (k != i) fail(k);
       }
-      check("on member " + std::to_string(i) + " alone");
+      expectTold("on member " + std::to_string(i) + " alone", true);
       for (std::size_t k = 0; k < 3; ++k) {
         if (k != i) heal(k);
       }
       // A member that no call went to was never missed.
       await([&] { return logged("succeeded for member") - back >= logged("has dropped member") - back; }, "members");
     }
+  }
+
+  /// What is told of these is the same now and after a restart.
+  void expectTruth(const std::vector<Way>& ways) {
+    make(ways);
+    expectTold("at once");
+    restart();
+    expectTold("after a restart");
+  }
+  /// And so it is by a search, and whichever member answers.
+  void expectTruthEverywhere(const std::vector<Way>& ways) {
+    expectTruth(ways);
+    expectFound();
+    expectToldByEachAlone();
+  }
+  /// CKA_LOCAL, CKA_ALWAYS_SENSITIVE, CKA_NEVER_EXTRACTABLE.
+  std::string origin(CK_OBJECT_HANDLE key) const {
+    return read(key, {CKA_LOCAL, CKA_ALWAYS_SENSITIVE, CKA_NEVER_EXTRACTABLE});
   }
 
  private:
@@ -352,12 +371,7 @@ TEST_F(GroupTruth, OfGeneratedKeysIsThatOfOneToken) {
                       }});
     }
   }
-  make(ways);
-  expectTold("at once");
-  restart();
-  expectTold("after a restart");
-  expectFound();
-  withEachAlone([&](const std::string& when) { expectTold(when, true); });
+  expectTruthEverywhere(ways);
 }
 
 TEST_F(GroupTruth, OfKeysThatWereGivenIsThatOfOneToken) {
@@ -370,12 +384,7 @@ TEST_F(GroupTruth, OfKeysThatWereGivenIsThatOfOneToken) {
                       return unwrap(side, label, further);
                     }});
   }
-  make(ways);
-  expectTold("at once");
-  restart();
-  expectTold("after a restart");
-  expectFound();
-  withEachAlone([&](const std::string& when) { expectTold(when, true); });
+  expectTruthEverywhere(ways);
 }
 
 TEST_F(GroupTruth, OfDerivedKeysIsThatOfOneToken) {
@@ -389,12 +398,7 @@ TEST_F(GroupTruth, OfDerivedKeysIsThatOfOneToken) {
                       }});
     }
   }
-  make(ways);
-  expectTold("at once");
-  restart();
-  expectTold("after a restart");
-  expectFound();
-  withEachAlone([&](const std::string& when) { expectTold(when, true); });
+  expectTruthEverywhere(ways);
 }
 
 TEST_F(GroupTruth, OfCopiesAndOfWhatWasChangedIsThatOfOneToken) {
@@ -411,21 +415,18 @@ TEST_F(GroupTruth, OfCopiesAndOfWhatWasChangedIsThatOfOneToken) {
       // What is so already the group takes where SoftHSM refuses it; of two reasons to refuse it gives another.
       if (fixed && changed == "fixed") continue;
       if (changed == "widened" && (name == "constant" || name == "uncopyable")) continue;
-      ways.push_back({"aes " + name + ", copied, " + changed,
+      const std::string aes = std::string("aes ").append(name).append(", ");
+      ways.push_back({std::string(aes).append("copied, ").append(changed),
                       [further = further, to = to](const Side& side, const std::string& label) {
                         return copy(side, label,
                                     generateSecret(side, CKM_AES_KEY_GEN, label + ", its original", further), to);
                       }});
-      ways.push_back(
-          {"aes " + name + ", " + changed, [further = further, to = to](const Side& side, const std::string& label) {
-             return change(side, generateSecret(side, CKM_AES_KEY_GEN, label, further), to);
-           }});
+      ways.push_back({aes + changed, [further = further, to = to](const Side& side, const std::string& label) {
+                        return change(side, generateSecret(side, CKM_AES_KEY_GEN, label, further), to);
+                      }});
     }
   }
-  make(ways);
-  expectTold("at once");
-  restart();
-  expectTold("after a restart");
+  expectTruth(ways);
 }
 
 TEST_F(GroupTruth, FollowsAKeyToItsNewNameAndGoesWithIt) {
@@ -437,7 +438,7 @@ TEST_F(GroupTruth, FollowsAKeyToItsNewNameAndGoesWithIt) {
   EXPECT_EQ(onEach(records), "1 1 1");
   restart();
   key = find({text(CKA_LABEL, "new")}).at(0);
-  EXPECT_EQ(read(key, {CKA_LOCAL, CKA_ALWAYS_SENSITIVE, CKA_NEVER_EXTRACTABLE}), "111");
+  EXPECT_EQ(origin(key), "111");
   EXPECT_TRUE(find(records).empty());
   ASSERT_EQ(client.f->C_DestroyObject(session, key), CKR_OK);
   restart();
@@ -447,9 +448,7 @@ TEST_F(GroupTruth, FollowsAKeyToItsNewNameAndGoesWithIt) {
 }
 
 TEST_F(GroupTruth, ComesWithAKeyToAMemberThatWasAway) {
-  lose(2);
-  for (int i = 0; i < 3; ++i) EXPECT_EQ(client.random(session), CKR_OK);
-  ASSERT_TRUE(awaitLog("has dropped member"));
+  ASSERT_TRUE(lose(2));
   CK_OBJECT_HANDLE key = 0;
   Pair open;
   ASSERT_EQ(generateAes("aes", key), CKR_OK);
@@ -464,19 +463,15 @@ TEST_F(GroupTruth, ComesWithAKeyToAMemberThatWasAway) {
   CK_OBJECT_HANDLE past = 0;
   ASSERT_EQ(softHsm->C_GenerateKey(direct[0], &mechanism, wanted.data(), wanted.size(), &past), CKR_OK);
   ASSERT_EQ(find({text(CKA_LABEL, "past")}).size(), 1U);
-  heal(2);
-  ASSERT_TRUE(awaitLog("succeeded for member"));
+  ASSERT_TRUE(recover(2));
   // One for each key, two for the pair.
   EXPECT_EQ(findOn(2, {text(CKA_LABEL, "p11ha record")}).size(), 4U);
-  lose(0);
-  lose(1);
-  const auto truthOf = [&](CK_OBJECT_HANDLE object) {
-    return read(object, {CKA_LOCAL, CKA_ALWAYS_SENSITIVE, CKA_NEVER_EXTRACTABLE});
-  };
-  EXPECT_EQ(truthOf(key), "111");
-  EXPECT_EQ(truthOf(open.privateKey), "110");
+  fail(0);
+  fail(1);
+  EXPECT_EQ(origin(key), "111");
+  EXPECT_EQ(origin(open.privateKey), "110");
   EXPECT_EQ(read(open.publicKey, {CKA_LOCAL}), "1");
-  EXPECT_EQ(truthOf(find({text(CKA_LABEL, "past")}).at(0)), "110");
+  EXPECT_EQ(origin(find({text(CKA_LABEL, "past")}).at(0)), "110");
 }
 
 TEST_F(GroupTruth, OfSessionKeysIsOnNoMember) {
@@ -486,14 +481,14 @@ TEST_F(GroupTruth, OfSessionKeysIsOnNoMember) {
   ASSERT_EQ(client.f->C_GenerateKey(session, &mechanism, wanted.data(), wanted.size(), &key), CKR_OK);
   EXPECT_EQ(onEach({text(CKA_LABEL, "passing")}), "1 1 1");
   EXPECT_EQ(onEach({text(CKA_LABEL, "p11ha record")}), "0 0 0");
-  EXPECT_EQ(read(key, {CKA_LOCAL, CKA_ALWAYS_SENSITIVE, CKA_NEVER_EXTRACTABLE}), "111");
-  lose(0);
-  EXPECT_EQ(read(key, {CKA_LOCAL, CKA_ALWAYS_SENSITIVE, CKA_NEVER_EXTRACTABLE}), "111");
+  EXPECT_EQ(origin(key), "111");
+  fail(0);
+  EXPECT_EQ(origin(key), "111");
   // One that outlives the session takes its truth along.
   Template lasting{flag(CKA_TOKEN)};
   CK_OBJECT_HANDLE copied = 0;
   ASSERT_EQ(client.f->C_CopyObject(session, key, lasting.data(), lasting.size(), &copied), CKR_OK);
-  EXPECT_EQ(read(copied, {CKA_LOCAL, CKA_ALWAYS_SENSITIVE, CKA_NEVER_EXTRACTABLE}), "111");
+  EXPECT_EQ(origin(copied), "111");
   EXPECT_EQ(onEach({text(CKA_LABEL, "p11ha record")}), "0 1 1");
 }
 
@@ -535,16 +530,12 @@ TEST_F(GroupTruth, OldRecordsOfNoKeyAreSwept) {
     CK_OBJECT_HANDLE made = 0;
     EXPECT_EQ(softHsm->C_CreateObject(direct[2], wanted.data(), wanted.size(), &made), CKR_OK);
   };
-  const auto now = static_cast<std::uint64_t>(
-      std::chrono::duration_cast<std::chrono::milliseconds>(std::chrono::system_clock::now().time_since_epoch())
-          .count());
-  plant("1000", "old", now - 3'600'000);
-  plant("1000", "young", now);
-  plant("2000", "another group's", now - 3'600'000);
-  lose(2);
-  for (int i = 0; i < 3; ++i) EXPECT_EQ(client.random(session), CKR_OK);
-  ASSERT_TRUE(awaitLog("has dropped member"));
-  heal(2);
+  const base::Wall now = std::chrono::system_clock::now();
+  plant("1000", "old", base::milliseconds(now - std::chrono::hours(1)));
+  plant("1000", "young", base::milliseconds(now));
+  plant("2000", "another group's", base::milliseconds(now - std::chrono::hours(1)));
+  ASSERT_TRUE(lose(2));
+  ASSERT_TRUE(recover(2));
   ASSERT_TRUE(await([&] { return findOn(2, {text(CKA_LABEL, "old")}).empty(); }, "the sweep"));
   EXPECT_EQ(onEach({text(CKA_LABEL, "young")}), "0 0 1");
   EXPECT_EQ(onEach({text(CKA_LABEL, "another group's")}), "0 0 1");

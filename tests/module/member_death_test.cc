@@ -10,6 +10,7 @@
 #include "tests/module/domain_fixture.h"
 #include "tests/support/manual_scheduler.h"
 #include "tests/support/recording_sink.h"
+#include "tests/support/scripted_member.h"
 
 namespace p11ha::tests::death {
 namespace {
@@ -20,10 +21,6 @@ using cryptoki::Fn;
 using cryptoki::makeCall;
 using cryptoki::Outcome;
 using cryptoki::Template;
-
-std::span<const std::uint8_t> bytesOf(const std::string& text) {
-  return {reinterpret_cast<const std::uint8_t*>(text.data()), text.size()};
-}
 
 // A member that lets so many calls pass, then is gone, and its sessions with it.
 struct Life {
@@ -48,7 +45,7 @@ struct Life {
 
 class MemberDeath : public DomainTest {
  protected:
-  void begin() {
+  void SetUp() override {
     ASSERT_EQ(join().problem, "");
     policy.label = "group";
     policy.serial = "1000";
@@ -88,51 +85,76 @@ class MemberDeath : public DomainTest {
     return rv;
   }
 
-  static Template dataObject(const std::string& label) {
-    Template wanted;
-    wanted.addUlong(CKA_CLASS, CKO_DATA);
-    wanted.addBool(CKA_TOKEN, true);
-    wanted.addBool(CKA_PRIVATE, true);
-    wanted.addBytes(CKA_LABEL, bytesOf(label));
-    wanted.addBytes(CKA_VALUE, bytesOf("value of " + label));
-    return wanted;
-  }
   static Template secretKey(const std::string& label) {
     Template wanted;
     wanted.addBool(CKA_TOKEN, true);
     wanted.addBool(CKA_SENSITIVE, true);
     wanted.addBool(CKA_EXTRACTABLE, false);
     wanted.addBool(CKA_ENCRYPT, true);
-    wanted.addBytes(CKA_LABEL, bytesOf(label));
+    wanted.addText(CKA_LABEL, label);
     wanted.addUlong(CKA_VALUE_LEN, 32);
     return wanted;
   }
-  CK_RV create(const std::string& label, CK_OBJECT_HANDLE& made) {
-    Template wanted = dataObject(label);
-    return call(makeCall<Fn::CreateObject>(session, wanted.data(), wanted.count(), &made));
+  CK_RV create(const std::string& label) {
+    Template wanted = dataObject(label, true);
+    return call(makeCall<Fn::CreateObject>(session, wanted.data(), wanted.count(), &object));
   }
-  CK_RV generateSecret(const std::string& label, CK_OBJECT_HANDLE& made) {
+  CK_RV generateSecret(const std::string& label) {
     Template wanted = secretKey(label);
     CK_MECHANISM mechanism{CKM_AES_KEY_GEN, nullptr, 0};
-    return call(makeCall<Fn::GenerateKey>(session, &mechanism, wanted.data(), wanted.count(), &made));
+    return call(makeCall<Fn::GenerateKey>(session, &mechanism, wanted.data(), wanted.count(), &object));
   }
   CK_RV generatePair(const std::string& label) {
     static constexpr std::uint8_t kP256[] = {0x06, 0x08, 0x2a, 0x86, 0x48, 0xce, 0x3d, 0x03, 0x01, 0x07};
     Template forPublic;
     forPublic.addBool(CKA_TOKEN, true);
-    forPublic.addBytes(CKA_LABEL, bytesOf(label));
-    forPublic.addBytes(CKA_ID, bytesOf(label));
+    forPublic.addText(CKA_LABEL, label);
+    forPublic.addText(CKA_ID, label);
     forPublic.addBytes(CKA_EC_PARAMS, kP256);
     Template forPrivate;
     forPrivate.addBool(CKA_TOKEN, true);
     forPrivate.addBool(CKA_SIGN, true);
-    forPrivate.addBytes(CKA_LABEL, bytesOf(label));
-    forPrivate.addBytes(CKA_ID, bytesOf(label));
+    forPrivate.addText(CKA_LABEL, label);
+    forPrivate.addText(CKA_ID, label);
     CK_MECHANISM mechanism{CKM_EC_KEY_PAIR_GEN, nullptr, 0};
     CK_OBJECT_HANDLE publicKey = 0;
-    CK_OBJECT_HANDLE privateKey = 0;
     return call(makeCall<Fn::GenerateKeyPair>(session, &mechanism, forPublic.data(), forPublic.count(),
-                                              forPrivate.data(), forPrivate.count(), &publicKey, &privateKey));
+                                              forPrivate.data(), forPrivate.count(), &publicKey, &object));
+  }
+  CK_RV copy(CK_OBJECT_HANDLE original, const std::string& label) {
+    Template changes = labelled(label);
+    return call(makeCall<Fn::CopyObject>(session, original, changes.data(), changes.count(), &object));
+  }
+  CK_RV rename(const std::string& label) {
+    Template changes = labelled(label);
+    return call(makeCall<Fn::SetAttributeValue>(session, object, changes.data(), changes.count()));
+  }
+  CK_RV destroy() { return call(makeCall<Fn::DestroyObject>(session, object)); }
+  static Template labelled(const std::string& label) {
+    Template wanted;
+    wanted.addText(CKA_LABEL, label);
+    return wanted;
+  }
+
+  /// What the application reads there of the object.
+  std::string read(CK_ATTRIBUTE_TYPE type) {
+    std::string value(64, ' ');
+    CK_ATTRIBUTE wanted{type, value.data(), value.size()};
+    EXPECT_EQ(call(makeCall<Fn::GetAttributeValue>(session, object, &wanted, CK_ULONG{1})), CKR_OK);
+    value.resize(wanted.ulValueLen);
+    return value;
+  }
+  /// A block as the key encrypts it.
+  std::string encrypt() {
+    std::string block(16, 'p');
+    std::string encrypted(16, ' ');
+    CK_ULONG size = encrypted.size();
+    CK_MECHANISM mechanism{CKM_AES_ECB, nullptr, 0};
+    EXPECT_EQ(call(makeCall<Fn::EncryptInit>(session, &mechanism, object)), CKR_OK);
+    EXPECT_EQ(call(makeCall<Fn::Encrypt>(session, reinterpret_cast<CK_BYTE*>(block.data()), block.size(),
+                                         reinterpret_cast<CK_BYTE*>(encrypted.data()), &size)),
+              CKR_OK);
+    return encrypted;
   }
 
   /// How many objects of that label the member itself holds, seen past the group.
@@ -143,8 +165,7 @@ class MemberDeath : public DomainTest {
             ->execute(makeCall<Fn::OpenSession>(CK_SLOT_ID{0}, CK_FLAGS{CKF_SERIAL_SESSION}, nullptr, nullptr, &own))
             .rv,
         CKR_OK);
-    Template query;
-    query.addBytes(CKA_LABEL, bytesOf(label));
+    Template query = labelled(label);
     std::vector<CK_OBJECT_HANDLE> found;
     EXPECT_EQ(ha::listObjects(*members[member], own, query, found).rv, CKR_OK);
     members[member]->execute(makeCall<Fn::CloseSession>(own));
@@ -168,13 +189,17 @@ class MemberDeath : public DomainTest {
     ASSERT_EQ(token->memberState(static_cast<unsigned>(member)).phase, ha::Phase::Active);
   }
 
-  /// Makes the call again and again, the member's life ending one boundary later each time, until it survives it.
+  /// What the application does with one object, and the label that this has, or is to have.
+  using Step = std::function<CK_RV(const std::string& label)>;
   struct Trial {
-    std::function<void(const std::string&)> prepare;
-    std::function<CK_RV(const std::string&)> act;
-    /// Looks, when the member is back, at what there is of that label.
-    std::function<void(const std::string&, CK_RV)> judge;
+    Step prepare = {};  // before a member dies
+    Step act;
+    std::string held = "1 1 1";  // objects of that label on each member, once all are back
+    std::function<void()> look = {};
   };
+  static std::string former(const std::string& label) { return "before it was " + label; }
+
+  /// Makes the call again and again, the member's life ending one boundary later each time, until it survives it.
   void atEachBoundary(const Trial& trial) {
     for (const std::size_t victim : {0U, 1U}) {
       for (const bool after : {false, true}) {
@@ -184,12 +209,16 @@ class MemberDeath : public DomainTest {
           const std::string label =
               std::to_string(victim) + (after ? " after " : " before ") + std::to_string(boundary);
           SCOPED_TRACE("member, boundary: " + label);
-          if (trial.prepare) trial.prepare(label);
+          ASSERT_EQ(trial.prepare ? trial.prepare(label) : CKR_OK, CKR_OK);
           lives[victim] = {true, after, boundary, false};
-          const CK_RV rv = trial.act(label);
+          EXPECT_EQ(trial.act(label), CKR_OK);
           died = lives[victim].dead;
           revive(victim);
-          trial.judge(label, rv);
+          EXPECT_EQ(heldByEach(label), trial.held);
+          // Nothing is left of what it was, nor of what told the member that was away.
+          for (const std::string& gone : {former(label), std::string("p11ha tombstone"), std::string("p11ha change")})
+            EXPECT_EQ(heldByEach(gone), "0 0 0") << gone;
+          if (trial.look) trial.look();
           if (HasFailure()) return;
         }
         EXPECT_GT(boundary, 1U) << "that member takes part";
@@ -206,55 +235,72 @@ class MemberDeath : public DomainTest {
   std::array<Life, 3> lives{};
   std::unique_ptr<ha::VirtualToken> token;
   CK_SESSION_HANDLE session = 0;
+  CK_OBJECT_HANDLE object = 0;  // the last one made; of a pair, the private key
 };
 
 TEST_F(MemberDeath, AmidCreateObject) {
-  begin();
-  CK_OBJECT_HANDLE made = 0;
-  atEachBoundary({{},
-                  [&](const std::string& label) { return create(label, made); },
-                  [&](const std::string& label, CK_RV rv) {
-                    EXPECT_EQ(rv, CKR_OK);
-                    EXPECT_EQ(heldByEach(label), "1 1 1");
-                  }});
+  atEachBoundary({.act = [&](const std::string& label) { return create(label); }});
 }
 
 TEST_F(MemberDeath, AmidCopyObject) {
-  begin();
-  CK_OBJECT_HANDLE original = 0;
-  CK_OBJECT_HANDLE made = 0;
-  ASSERT_EQ(create("original", original), CKR_OK);
-  atEachBoundary({{},
-                  [&](const std::string& label) {
-                    Template changes;
-                    changes.addBytes(CKA_LABEL, bytesOf(label));
-                    return call(makeCall<Fn::CopyObject>(session, original, changes.data(), changes.count(), &made));
-                  },
-                  [&](const std::string& label, CK_RV rv) {
-                    EXPECT_EQ(rv, CKR_OK);
-                    EXPECT_EQ(heldByEach(label), "1 1 1");
-                  }});
+  ASSERT_EQ(create("original"), CKR_OK);
+  const CK_OBJECT_HANDLE original = object;
+  atEachBoundary({.act = [&](const std::string& label) { return copy(original, label); }});
 }
 
 TEST_F(MemberDeath, AmidGenerateKey) {
-  begin();
-  CK_OBJECT_HANDLE made = 0;
-  atEachBoundary({{},
-                  [&](const std::string& label) { return generateSecret(label, made); },
-                  [&](const std::string& label, CK_RV rv) {
-                    EXPECT_EQ(rv, CKR_OK);
-                    EXPECT_EQ(heldByEach(label), "1 1 1");
-                  }});
+  atEachBoundary({.act = [&](const std::string& label) { return generateSecret(label); }});
 }
 
 TEST_F(MemberDeath, AmidGenerateKeyPair) {
-  begin();
-  atEachBoundary({{},
-                  [&](const std::string& label) { return generatePair(label); },
-                  [&](const std::string& label, CK_RV rv) {
-                    EXPECT_EQ(rv, CKR_OK);
-                    EXPECT_EQ(heldByEach(label), "2 2 2");
-                  }});
+  atEachBoundary({.act = [&](const std::string& label) { return generatePair(label); }, .held = "2 2 2"});
+}
+
+TEST_F(MemberDeath, AmidDestroyObject) {
+  atEachBoundary({.prepare = [&](const std::string& label) { return create(label); },
+                  .act = [&](const std::string&) { return destroy(); },
+                  .held = "0 0 0",
+                  .look = [&] { EXPECT_EQ(destroy(), CKR_OBJECT_HANDLE_INVALID); }});
+}
+
+TEST_F(MemberDeath, AmidDestroyObjectOfAKey) {
+  atEachBoundary({.prepare =
+                      [&](const std::string& label) {
+                        const CK_RV rv = generateSecret(label);
+                        // Records of young keys are not swept.
+                        scheduler.advance(std::chrono::minutes(11));
+                        return rv;
+                      },
+                  .act = [&](const std::string&) { return destroy(); },
+                  .held = "0 0 0",
+                  .look = [&] { EXPECT_EQ(heldByEach("p11ha record"), "0 0 0"); }});
+}
+
+TEST_F(MemberDeath, AmidSetAttributeValue) {
+  std::string named;
+  atEachBoundary({.prepare = [&](const std::string& label) { return create(former(label)); },
+                  .act = [&](const std::string& label) { return rename(named = label); },
+                  .look =
+                      [&] {
+                        EXPECT_EQ(read(CKA_LABEL), named);
+                        EXPECT_EQ(read(CKA_VALUE), "value of " + former(named));
+                      }});
+}
+
+TEST_F(MemberDeath, AmidSetAttributeValueOfAKey) {
+  std::string encrypted;
+  atEachBoundary({.prepare =
+                      [&](const std::string& label) {
+                        const CK_RV rv = generateSecret(former(label));
+                        encrypted = encrypt();
+                        return rv;
+                      },
+                  .act = [&](const std::string& label) { return rename(label); },
+                  .look =
+                      [&] {
+                        // On each member in turn.
+                        for (std::size_t i = 0; i < members.size(); ++i) EXPECT_EQ(encrypt(), encrypted);
+                      }});
 }
 
 }  // namespace

@@ -10,14 +10,6 @@ using cryptoki::Fn;
 using cryptoki::makeCall;
 using ha::Phase;
 
-namespace {
-
-std::span<const std::uint8_t> bytesOf(const std::string& text) {
-  return {reinterpret_cast<const std::uint8_t*>(text.data()), text.size()};
-}
-
-}  // namespace
-
 std::size_t World::poisoned() const { return log_.count<halog::CallPoisoned>(); }
 
 // Those on which a call must succeed, if nothing happens to them meanwhile.
@@ -161,11 +153,7 @@ void World::signs(Client& client, bool inParts) {
 
 void World::creates(Client& client) {
   const std::string label = "object " + std::to_string(++labels_);
-  cryptoki::Template object;
-  object.addUlong(CKA_CLASS, CKO_DATA);
-  object.addBool(CKA_TOKEN, true);
-  object.addBool(CKA_PRIVATE, false);
-  object.addBytes(CKA_LABEL, bytesOf(label));
+  cryptoki::Template object = tests::dataObject(label, false);
   CK_OBJECT_HANDLE handle = CK_INVALID_HANDLE;
   const std::vector<bool> before = soundMembers();
   CK_RV made = CKR_OK;

@@ -272,19 +272,26 @@ CK_RV ScriptedMember::sign(const Call& call, Session& session) {
 }
 
 Template privateKey(const std::string& label) {
-  const auto bytes = [](const std::string& text) {
-    return std::span(reinterpret_cast<const std::uint8_t*>(text.data()), text.size());
-  };
   Template key;
   key.addUlong(CKA_CLASS, CKO_PRIVATE_KEY);
   key.addUlong(CKA_KEY_TYPE, CKK_RSA);
   key.addBool(CKA_TOKEN, true);
   key.addBool(CKA_PRIVATE, true);
-  key.addBytes(CKA_LABEL, bytes(label));
-  key.addBytes(CKA_ID, bytes("\x01"));
-  key.addBytes(CKA_MODULUS, bytes("modulus of " + label));
-  key.addBytes(CKA_PUBLIC_EXPONENT, bytes("\x03"));
+  key.addText(CKA_LABEL, label);
+  key.addText(CKA_ID, "\x01");
+  key.addText(CKA_MODULUS, "modulus of " + label);
+  key.addText(CKA_PUBLIC_EXPONENT, "\x03");
   return key;
+}
+
+Template dataObject(const std::string& label, bool isPrivate) {
+  Template data;
+  data.addUlong(CKA_CLASS, CKO_DATA);
+  data.addBool(CKA_TOKEN, true);
+  data.addBool(CKA_PRIVATE, isPrivate);
+  data.addText(CKA_LABEL, label);
+  data.addText(CKA_VALUE, "value of " + label);
+  return data;
 }
 
 }  // namespace p11ha::tests

@@ -94,5 +94,7 @@ class ScriptedMember final : public cryptoki::Member {
 
 /// An RSA key pair's private key: a private token object that every member can prove to be the same.
 cryptoki::Template privateKey(const std::string& label);
+/// A data object on the token, its value made of the label.
+cryptoki::Template dataObject(const std::string& label, bool isPrivate);
 
 }  // namespace p11ha::tests

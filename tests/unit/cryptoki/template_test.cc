@@ -23,7 +23,7 @@ TEST(Template, HoldsEachKindOfValue) {
   EXPECT_TRUE(t.empty());
   t.addBool(CKA_TOKEN, true);
   t.addUlong(CKA_CLASS, CKO_SECRET_KEY);
-  t.addBytes(CKA_LABEL, bytes("key"));
+  t.addText(CKA_LABEL, "key");
   const CK_ULONG mechanisms[] = {CKM_AES_KEY_WRAP_PAD, CKM_AES_GCM};
   t.addUlongs(CKA_ALLOWED_MECHANISMS, mechanisms);
   t.addBytes(CKA_ID, {});
@@ -49,7 +49,7 @@ TEST(Template, HoldsEachKindOfValue) {
 TEST(Template, SetReplacesInPlaceAndDropsWhatIsDouble) {
   Template t;
   t.addBool(CKA_SENSITIVE, false);
-  t.addBytes(CKA_LABEL, bytes("a"));
+  t.addText(CKA_LABEL, "a");
   t.addBool(CKA_SENSITIVE, true);
   EXPECT_EQ(t.occurrences(CKA_SENSITIVE), 2U);
   EXPECT_EQ(t.boolean(CKA_SENSITIVE), false) << "the first";
@@ -70,7 +70,7 @@ TEST(Template, SetReplacesInPlaceAndDropsWhatIsDouble) {
 TEST(Template, EraseDropsEveryOccurrence) {
   Template t;
   t.addBool(CKA_SENSITIVE, false);
-  t.addBytes(CKA_LABEL, bytes("a"));
+  t.addText(CKA_LABEL, "a");
   t.addBool(CKA_SENSITIVE, true);
   EXPECT_TRUE(t.erase(CKA_SENSITIVE));
   EXPECT_FALSE(t.erase(CKA_SENSITIVE));
@@ -83,9 +83,9 @@ TEST(Template, EraseDropsEveryOccurrence) {
 TEST(Template, CopiesAreDeepAndMovesKeepAddresses) {
   Template inner;
   inner.addBool(CKA_PRIVATE, true);
-  inner.addBytes(CKA_LABEL, bytes("inner"));
+  inner.addText(CKA_LABEL, "inner");
   Template t;
-  t.addBytes(CKA_LABEL, bytes("outer"));
+  t.addText(CKA_LABEL, "outer");
   t.addTemplate(CKA_UNWRAP_TEMPLATE, inner);
 
   Template copy = t;
@@ -113,10 +113,10 @@ TEST(Template, CopiesAreDeepAndMovesKeepAddresses) {
 
 TEST(Template, AppendsAnotherOrItself) {
   Template a;
-  a.addBytes(CKA_LABEL, bytes("a"));
+  a.addText(CKA_LABEL, "a");
   Template b;
-  b.addBytes(CKA_ID, bytes("b"));
-  b.addBytes(CKA_LABEL, bytes("c"));
+  b.addText(CKA_ID, "b");
+  b.addText(CKA_LABEL, "c");
   a.append(b);
   EXPECT_EQ(a.count(), 3U);
   a.appendFrom(b, CKA_ID);

@@ -15,9 +15,7 @@ class VirtualTokenAdmission : public test::VirtualTokenTest {
  protected:
   void makePed(unsigned member) const { members[member]->tokenFlags |= CKF_PROTECTED_AUTHENTICATION_PATH; }
   void startAndLogIn() {
-    start();
-    session = open();
-    ASSERT_EQ(login(session), CKR_OK);
+    startLoggedIn();
     key = findKey(session);
   }
   CK_ULONG mechanismsOffered() const {

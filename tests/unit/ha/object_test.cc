@@ -64,6 +64,19 @@ TEST(Object, IdentityCanChange) {
   EXPECT_EQ(object.identity(), identity);
 }
 
+TEST(Object, WhatItIsMadeOfStaysWhereANewIdentityDoesNotTell) {
+  Identity identity;
+  identity.material = {7};
+  identity.lent = true;
+  Object object(5, 0, identity);
+  Identity renamed;
+  renamed.label = {1, 2};
+  object.setIdentity(renamed);
+  EXPECT_EQ(object.identity().label, renamed.label);
+  EXPECT_EQ(object.identity().material, identity.material);
+  EXPECT_TRUE(object.isLent());
+}
+
 TEST(Object, AnAmbiguousOneHasNoHandleUntilItIsBound) {
   Object object(5, 0, {});
   object.bind(3, 1, 100, Holding::Claimed);

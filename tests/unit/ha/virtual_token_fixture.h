@@ -65,11 +65,15 @@ class VirtualTokenTest : public testing::Test {
     session = open();
     forgetNews();
   }
-  /// Started, logged in, every member's key proved: `session` has signed on each serving member.
-  void startServing(const std::set<unsigned>& standby = {}) {
+  /// Started, with a `session` open and logged in.
+  void startLoggedIn(const std::set<unsigned>& standby = {}) {
     start(standby);
     session = open();
     ASSERT_EQ(login(session), CKR_OK);
+  }
+  /// The same, every member's key proved: `session` has signed on each serving member.
+  void startServing(const std::set<unsigned>& standby = {}) {
+    ASSERT_NO_FATAL_FAILURE(startLoggedIn(standby));
     key = findKey(session);
     std::set<std::string> signers;
     for (std::size_t i = 0; i < members.size(); ++i) signers.insert(sign(session).by);

@@ -1,7 +1,6 @@
 // How dropped members come back.
 #include <array>
 #include <set>
-#include <span>
 #include <utility>
 
 #include "ha/turn.h"
@@ -17,7 +16,6 @@ using test::kDeviceError;
 using test::Log;
 using test::Outcome;
 using test::ScriptedMember;
-using VirtualTokenRecovery = test::VirtualTokenTest;
 
 // A C_CreateObject of that label.
 bool makes(const test::Call& call, std::string_view label) {
@@ -29,6 +27,34 @@ bool makes(const test::Call& call, std::string_view label) {
 
 // One that makes a copy, not a claim to the turn in which it is made.
 bool copies(const test::Call& call) { return call.fn == test::Fn::CreateObject && !makes(call, Turn::kLabel); }
+
+// What the group copies to a member that lacks it.
+cryptoki::Template publicData(const std::string& label) { return tests::dataObject(label, false); }
+
+// As a daemon does that was started anew.
+void comeBack(ScriptedMember& member) {
+  member.down.reset();
+  member.restart();
+}
+void comeBackEmpty(ScriptedMember& member) {
+  comeBack(member);
+  member.loseObjects();
+}
+
+class VirtualTokenRecovery : public test::VirtualTokenTest {
+ protected:
+  /// It is gone, and a call that goes to all members notices, whatever they hold.
+  void noticeLoss(ScriptedMember& member) {
+    member.down = Outcome{CKR_DEVICE_ERROR};
+    EXPECT_EQ(call(session, test::makeCall<test::Fn::SeedRandom>(session, nullptr, CK_ULONG{0})), CKR_OK);
+    scheduler.run();
+  }
+  void make(const std::string& label) {
+    cryptoki::Template data = publicData(label);
+    CK_OBJECT_HANDLE made = CK_INVALID_HANDLE;
+    EXPECT_EQ(call(session, test::makeCall<test::Fn::CreateObject>(session, data.data(), data.count(), &made)), CKR_OK);
+  }
+};
 
 TEST_F(VirtualTokenRecovery, ADroppedMemberIsTriedEveryInterval) {
   policy.recovery = {3, seconds(60)};
@@ -102,8 +128,7 @@ TEST_F(VirtualTokenRecovery, ARecoveredMemberServesAgainThoughItsHandlesAreOther
   ScriptedMember& failing = *members[0];
   loseInSign(failing, {CKR_DEVICE_ERROR, Fate::Unknown});
   scheduler.advance(seconds(60));
-  failing.down.reset();
-  failing.restart();
+  comeBack(failing);
   failing.renumber();
   scheduler.advance(seconds(60));
   EXPECT_EQ(news(),
@@ -163,26 +188,6 @@ TEST_F(VirtualTokenRecovery, AMemberThatWasNotThereAtTheStartJoinsLater) {
   EXPECT_EQ(signers(), (std::set<std::string>{"A", "B", "C"}));
 }
 
-// What the group copies to a member that lacks it.
-cryptoki::Template publicData(const std::string& label) {
-  const auto bytes = [](const std::string& text) {
-    return std::span(reinterpret_cast<const std::uint8_t*>(text.data()), text.size());
-  };
-  cryptoki::Template data;
-  data.addUlong(CKA_CLASS, CKO_DATA);
-  data.addBool(CKA_TOKEN, true);
-  data.addBool(CKA_PRIVATE, false);
-  data.addBytes(CKA_LABEL, bytes(label));
-  data.addBytes(CKA_VALUE, bytes("value of " + label));
-  return data;
-}
-
-void comeBackEmpty(ScriptedMember& member) {
-  member.down.reset();
-  member.restart();
-  member.loseObjects();
-}
-
 const halog::Event kAnew = halog::Unrecoverable{1, "B", {CKR_TOKEN_NOT_RECOGNIZED, "CKR_TOKEN_NOT_RECOGNIZED"}};
 
 TEST_F(VirtualTokenRecovery, ATokenThatWasInitialisedAnewIsUnrecoverable) {
@@ -197,15 +202,11 @@ TEST_F(VirtualTokenRecovery, ATokenThatWasInitialisedAnewIsUnrecoverable) {
 
 TEST_F(VirtualTokenRecovery, AFailedAttemptDoesNotForgetWhatTheMemberHeld) {
   for (const auto& each : members) each->put(publicData("data"));
-  start();
-  session = open();
-  ASSERT_EQ(login(session), CKR_OK);
+  startLoggedIn();
   EXPECT_EQ(call(session, test::makeCall<test::Fn::Logout>(session)), CKR_OK);
   forgetNews();
   ScriptedMember& member = *members[1];
-  member.down = Outcome{CKR_DEVICE_ERROR};
-  EXPECT_EQ(call(session, test::makeCall<test::Fn::SeedRandom>(session, nullptr, CK_ULONG{0})), CKR_OK);
-  scheduler.run();
+  noticeLoss(member);
   comeBackEmpty(member);
   // The first attempt notes that nothing is there, which proves nothing as nobody is logged in, and fails amid a copy.
   member.script = [](const test::Call& made) {
@@ -222,14 +223,10 @@ TEST_F(VirtualTokenRecovery, AFailedAttemptDoesNotForgetWhatTheMemberHeld) {
 
 TEST_F(VirtualTokenRecovery, AMemberThatLostSomeOfItsObjectsIsGivenThemAgain) {
   for (const auto& member : members) member->put(publicData("data"));
-  start();
-  session = open();
-  ASSERT_EQ(login(session), CKR_OK);
+  startLoggedIn();
   forgetNews();
   ScriptedMember& member = *members[1];
-  member.down = Outcome{CKR_DEVICE_ERROR};
-  EXPECT_EQ(call(session, test::makeCall<test::Fn::SeedRandom>(session, nullptr, CK_ULONG{0})), CKR_OK);
-  scheduler.run();
+  noticeLoss(member);
   ASSERT_EQ(phase(member), Phase::Down);
   comeBackEmpty(member);
   member.put(tests::privateKey("key"));
@@ -251,8 +248,7 @@ TEST_F(VirtualTokenRecovery, WhileNobodyIsLoggedInAnInventoryProvesNothing) {
   startServing();
   loseInSign(*members[1], {CKR_DEVICE_ERROR});
   EXPECT_EQ(call(session, test::makeCall<test::Fn::Logout>(session)), CKR_OK);
-  members[1]->down.reset();
-  members[1]->restart();
+  comeBack(*members[1]);
   scheduler.advance(seconds(60));
   EXPECT_EQ(news(), (Log{halog::DropMember{"B"}, halog::Recovered{1, "B"}}));
   ASSERT_EQ(login(session), CKR_OK);
@@ -262,16 +258,8 @@ TEST_F(VirtualTokenRecovery, WhileNobodyIsLoggedInAnInventoryProvesNothing) {
 
 TEST_F(VirtualTokenRecovery, WhatOneMemberAloneHoldsIsGivenToTheOthersWhenItComesBack) {
   startServing();
-  for (const std::size_t away : std::array<std::size_t, 2>{0, 1}) members[away]->down = Outcome{CKR_DEVICE_ERROR};
-  EXPECT_EQ(call(session, test::makeCall<test::Fn::SeedRandom>(session, nullptr, CK_ULONG{0})), CKR_OK);
-  scheduler.run();
-  cryptoki::Template data = publicData("alone");
-  CK_OBJECT_HANDLE made = CK_INVALID_HANDLE;
-  ASSERT_EQ(call(session, test::makeCall<test::Fn::CreateObject>(session, data.data(), data.count(), &made)), CKR_OK);
-  const auto comeBack = [](ScriptedMember& member) {
-    member.down.reset();
-    member.restart();
-  };
+  for (const std::size_t away : std::array<std::size_t, 2>{0, 1}) noticeLoss(*members[away]);
+  make("alone");
   // The only one that has it is lost while it is copied.
   ScriptedMember& holder = *members[2];
   for (const std::size_t back : std::array<std::size_t, 2>{0, 1}) comeBack(*members[back]);
@@ -290,27 +278,18 @@ TEST_F(VirtualTokenRecovery, ASourceThatIsLostAmidTheCopiesIsReplacedByAnother) 
   for (const std::size_t holder : std::array<std::size_t, 2>{0, 2}) {
     for (const char* label : {"first", "second", "third"}) members[holder]->put(publicData(label));
   }
-  start();
-  session = open();
-  ASSERT_EQ(login(session), CKR_OK);
-  const auto noticeLoss = [&](ScriptedMember& member) {
-    member.down = Outcome{CKR_DEVICE_ERROR};
-    EXPECT_EQ(call(session, test::makeCall<test::Fn::SeedRandom>(session, nullptr, CK_ULONG{0})), CKR_OK);
-    scheduler.run();
-  };
+  startLoggedIn();
   ScriptedMember& member = *members[1];
   ScriptedMember& source = *members[0];
   noticeLoss(member);
-  member.down.reset();
-  member.restart();
+  comeBack(member);
   workers.queueing = true;
   scheduler.advance(seconds(60));
   member.script = [&](const test::Call& made) -> std::optional<Outcome> {
     if (!copies(made)) return std::nullopt;
     member.script = nullptr;
     noticeLoss(source);
-    source.down.reset();
-    source.restart();
+    comeBack(source);
     source.renumber();
     return std::nullopt;
   };
@@ -326,14 +305,8 @@ TEST_F(VirtualTokenRecovery, WhatIsMadeWhileCopiesAreMadeIsThereBeforeTheMemberS
   startServing();
   ScriptedMember& member = *members[1];
   loseInSign(member, {CKR_DEVICE_ERROR});
-  const auto make = [&](const std::string& label) {
-    cryptoki::Template data = publicData(label);
-    CK_OBJECT_HANDLE made = CK_INVALID_HANDLE;
-    EXPECT_EQ(call(session, test::makeCall<test::Fn::CreateObject>(session, data.data(), data.count(), &made)), CKR_OK);
-  };
   make("first");
-  member.down.reset();
-  member.restart();
+  comeBack(member);
   member.script = [&](const test::Call& made) -> std::optional<Outcome> {
     if (!copies(made)) return std::nullopt;
     member.script = nullptr;
@@ -353,19 +326,14 @@ TEST_F(VirtualTokenRecovery, AMemberThatDiesAmidACopyIsSeenAnewWhenItComesBack) 
     members[holder]->put(publicData("first"));
     members[holder]->put(publicData("second"));
   }
-  start();
-  session = open();
-  ASSERT_EQ(login(session), CKR_OK);
+  startLoggedIn();
   ScriptedMember& member = *members[1];
-  member.down = Outcome{CKR_DEVICE_ERROR};
-  EXPECT_EQ(call(session, test::makeCall<test::Fn::SeedRandom>(session, nullptr, CK_ULONG{0})), CKR_OK);
-  scheduler.run();
-  const auto comeBack = [&] {
-    member.down.reset();
-    member.restart();
+  noticeLoss(member);
+  const auto comeBackRenumbered = [&] {
+    comeBack(member);
     member.renumber();
   };
-  comeBack();
+  comeBackRenumbered();
   std::size_t copied = 0;
   member.script = [&](const test::Call& made) -> std::optional<Outcome> {
     if (copies(made) && ++copied == 2) member.down = Outcome{CKR_DEVICE_ERROR};
@@ -374,7 +342,7 @@ TEST_F(VirtualTokenRecovery, AMemberThatDiesAmidACopyIsSeenAnewWhenItComesBack) 
   scheduler.advance(seconds(60));
   EXPECT_EQ(lines<halog::RecoveryFailed>(), 1U);
   member.script = nullptr;
-  comeBack();
+  comeBackRenumbered();
   scheduler.advance(seconds(60));
   EXPECT_EQ(lines<halog::Recovered>(), 1U);
   for (const char* label : {"key", "everywhere", "first", "second"}) {
@@ -391,15 +359,10 @@ TEST_F(VirtualTokenRecovery, AMemberThatDiesAmidACopyIsSeenAnewWhenItComesBack) 
 TEST_F(VirtualTokenRecovery, TheSourceOfACopyKeepsItsOwnSessionFree) {
   members[0]->put(publicData("data"));
   members[2]->put(publicData("data"));
-  start();
-  session = open();
-  ASSERT_EQ(login(session), CKR_OK);
+  startLoggedIn();
   ScriptedMember& member = *members[1];
-  member.down = Outcome{CKR_DEVICE_ERROR};
-  EXPECT_EQ(call(session, test::makeCall<test::Fn::SeedRandom>(session, nullptr, CK_ULONG{0})), CKR_OK);
-  scheduler.run();
-  member.down.reset();
-  member.restart();
+  noticeLoss(member);
+  comeBack(member);
   forgetNews();
   members[0]->made.clear();
   std::set<CK_SESSION_HANDLE> ofTheCopy;
