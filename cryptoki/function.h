@@ -166,11 +166,6 @@ using detail::rows::kFunctions;
 /// The row of a function. Any thread; cannot fail.
 constexpr const Function& function(Fn fn) { return kFunctions[static_cast<std::size_t>(fn)]; }
 
-/// May it make, change or destroy an object?
-constexpr bool changesObjects(Fn fn) {
-  return function(fn).replay == Replay::Create || function(fn).replay == Replay::Idempotent;
-}
-
 /// The function of that name ("C_Sign"), or nullptr.
 const Fn* findFunction(std::string_view name);
 

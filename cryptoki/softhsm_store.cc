@@ -7,7 +7,7 @@
 #include <chrono>
 #include <cstdlib>
 #include <fstream>
-#include <optional>
+#include <span>
 #include <string>
 #include <system_error>
 #include <utility>
@@ -21,10 +21,33 @@ namespace fs = std::filesystem;
 
 namespace {
 
-// For one kind of call while the other goes on. Beyond, as the library may hang or make a long key, they run together.
+// With what others do. Beyond, as the library may hang, or take long over a key, they run together.
 constexpr std::chrono::seconds kPatience{2};
 
-constexpr std::size_t indexOf(auto kind) { return static_cast<std::size_t>(kind); }
+bool isOfToken(const Call& call) {
+  for (const Argument& argument : function(call.fn).args()) {
+    if (argument.role != RoleKind::InTemplate) continue;
+    const auto* const attributes = call.get<const CK_ATTRIBUTE*>(argument.word);
+    if (attributes == nullptr) continue;
+    for (const CK_ATTRIBUTE& attribute : std::span(attributes, call.get<CK_ULONG>(argument.word + 1))) {
+      if (attribute.type == CKA_TOKEN && attribute.pValue != nullptr && attribute.ulValueLen == sizeof(CK_BBOOL))
+        return *static_cast<const CK_BBOOL*>(attribute.pValue) != CK_FALSE;
+    }
+  }
+  return false;
+}
+
+// The object it is about may be one of the token's, or one that it makes.
+bool mayChangeToken(const Call& call) {
+  switch (function(call.fn).replay) {
+    case Replay::Idempotent:
+      return true;
+    case Replay::Create:
+      return call.fn == Fn::CopyObject || isOfToken(call);
+    default:
+      return false;
+  }
+}
 
 // As SoftHSM looks for it.
 fs::path configurationFile() {
@@ -83,43 +106,90 @@ bool SoftHsmStore::open() {
   return static_cast<bool>(file_);
 }
 
-class SoftHsmStore::Passage {
+class SoftHsmStore::Shared {
  public:
-  Passage(SoftHsmStore& store, Kind kind) : store_(store), kind_(kind) { store_.enter(kind_); }
-  ~Passage() { store_.leave(kind_); }
-  Passage(const Passage&) = delete;
-  Passage& operator=(const Passage&) = delete;
+  explicit Shared(SoftHsmStore& store) : store_(store) { store_.enterShared(); }
+  ~Shared() { store_.leaveShared(); }
+  Shared(const Shared&) = delete;
+  Shared& operator=(const Shared&) = delete;
 
  private:
   SoftHsmStore& store_;
-  const Kind kind_;
+};
+
+class SoftHsmStore::Alone {
+ public:
+  explicit Alone(SoftHsmStore& store) : store_(store) { store_.enterAlone(); }
+  ~Alone() { store_.leaveAlone(); }
+  Alone(const Alone&) = delete;
+  Alone& operator=(const Alone&) = delete;
+
+ private:
+  SoftHsmStore& store_;
 };
 
 CK_RV SoftHsmStore::run(const FunctionList& functions, const Call& call) {
-  std::optional<Passage> passage;
-  if (call.fn == Fn::FindObjectsInit) passage.emplace(*this, Kind::Search);
-  if (changesObjects(call.fn)) passage.emplace(*this, Kind::Change);
+  if (mayChangeToken(call)) {
+    const Alone alone(*this);
+    return invoke(functions, call);
+  }
+  const bool searches = call.fn == Fn::FindObjectsInit;
+  if (!searches && function(call.fn).objectCount == 0) return invoke(functions, call);
+  const Shared shared(*this);
+  if (searches) showChanges();
   return invoke(functions, call);
 }
 
-// In the order in which they came: neither keeps the other out for ever.
-void SoftHsmStore::enter(Kind kind) {
-  const Kind other = kind == Kind::Search ? Kind::Change : Kind::Search;
+void SoftHsmStore::enterShared() {
+  ++sharers_;
+  if (changers_ == 0) return;
+  leaveShared();
   base::Lock lock(mutex_);
-  const auto own = waiting_.insert(next_++).first;
-  const base::Monotonic until = base::now() + kPatience;
-  while ((own != waiting_.begin() || inside_.at(indexOf(other)) != 0) && base::now() < until)
-    passing_.waitUntil(mutex_, until);
-  waiting_.erase(own);
-  ++inside_.at(indexOf(kind));
-  passing_.notifyAll();
-  if (kind == Kind::Search && std::exchange(isChanged_, false)) raise();
+  if (changers_ != 0) {
+    ++waiting_;
+    const std::uint64_t phase = phase_;
+    const base::Monotonic until = base::now() + kPatience;
+    while (phase_ == phase && base::now() < until) passing_.waitUntil(mutex_, until);
+    if (phase_ != phase) return;
+    --waiting_;
+  }
+  ++sharers_;
 }
 
-void SoftHsmStore::leave(Kind kind) {
+void SoftHsmStore::leaveShared() {
+  if (--sharers_ != 0 || changers_ == 0) return;
   base::Lock lock(mutex_);
-  isChanged_ = isChanged_ || kind == Kind::Change;
-  if (--inside_.at(indexOf(kind)) == 0) passing_.notifyAll();
+  passing_.notifyAll();
+}
+
+void SoftHsmStore::enterAlone() {
+  base::Lock lock(mutex_);
+  ++changers_;
+  const base::Monotonic until = base::now() + kPatience;
+  while ((alone_ != 0 || sharers_ != 0) && base::now() < until) passing_.waitUntil(mutex_, until);
+  ++alone_;
+}
+
+// Those that waited for it are next, before other changes.
+void SoftHsmStore::leaveAlone() {
+  isChanged_ = true;
+  base::Lock lock(mutex_);
+  --alone_;
+  --changers_;
+  if (waiting_ != 0) {
+    sharers_ += std::exchange(waiting_, 0);
+    ++phase_;
+  }
+  passing_.notifyAll();
+}
+
+void SoftHsmStore::showChanges() {
+  if (!isChanged_) return;
+  base::Lock lock(mutex_);
+  // Whoever searches at the same time waits here until it is raised.
+  if (!isChanged_) return;
+  raise();
+  isChanged_ = false;
 }
 
 void SoftHsmStore::raise() {

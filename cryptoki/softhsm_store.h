@@ -1,11 +1,10 @@
 // What processes see of each other in the file store of SoftHSM 2.
 #pragma once
 
-#include <array>
+#include <atomic>
 #include <cstdint>
 #include <filesystem>
 #include <memory>
-#include <set>
 #include <string_view>
 
 #include "base/descriptor.h"
@@ -22,9 +21,10 @@ namespace p11ha::cryptoki {
 /// else: a group that several applications use would copy what is there already. So the number is raised once more
 /// before a search that follows changes of this process.
 ///
-/// A search that meets an object in the middle of being written takes it for invalid, and so it stays for this process;
-/// the call that makes it may answer CKR_GENERAL_ERROR and leave a nameless object. So searches and changes of this
-/// process are not made at the same time.
+/// Each use of an object may list the directory anew. If that happens while another thread of the process is making an
+/// object on the token, that one may be in the list twice from then on, under two handles; if it happens while an
+/// object is written, that one may be taken for invalid from then on, and the call that writes it may answer
+/// CKR_GENERAL_ERROR. So the calls of this process that change the token's objects are made alone.
 ///
 /// Owned by the LocalModule; any thread.
 class SoftHsmStore {
@@ -37,20 +37,25 @@ class SoftHsmStore {
   CK_RV run(const FunctionList& functions, const Call& call);
 
  private:
-  enum class Kind : std::uint8_t { Search, Change };
-  class Passage;
-  void enter(Kind kind) P11HA_EXCLUDES(mutex_);
-  void leave(Kind kind) P11HA_EXCLUDES(mutex_);
+  class Shared;
+  class Alone;
+  void enterShared() P11HA_EXCLUDES(mutex_);
+  void leaveShared() P11HA_EXCLUDES(mutex_);
+  void enterAlone() P11HA_EXCLUDES(mutex_);
+  void leaveAlone() P11HA_EXCLUDES(mutex_);
+  void showChanges() P11HA_EXCLUDES(mutex_);
   void raise() P11HA_REQUIRES(mutex_);
   bool open() P11HA_REQUIRES(mutex_);
 
   const std::filesystem::path path_;
   base::Mutex mutex_;  // held across no call of the library
   base::Condition passing_;
-  std::array<std::size_t, 2> inside_ P11HA_GUARDED_BY(mutex_){};  // by Kind
-  std::set<std::uint64_t> waiting_ P11HA_GUARDED_BY(mutex_);      // in the order in which they came
-  std::uint64_t next_ P11HA_GUARDED_BY(mutex_) = 0;
-  bool isChanged_ P11HA_GUARDED_BY(mutex_) = false;  // since the number was raised last
+  std::atomic<std::size_t> sharers_{0};   // inside
+  std::atomic<std::size_t> changers_{0};  // inside or waiting; changed under mutex_
+  std::size_t alone_ P11HA_GUARDED_BY(mutex_) = 0;
+  std::size_t waiting_ P11HA_GUARDED_BY(mutex_) = 0;  // sharers
+  std::uint64_t phase_ P11HA_GUARDED_BY(mutex_) = 0;  // those that waited before it changed are inside
+  std::atomic<bool> isChanged_{false};                // since the number was raised last
   /// Stays open: to close any descriptor of a file ends the locks that SoftHSM, in this process, has on it (fcntl(2)).
   base::Descriptor file_ P11HA_GUARDED_BY(mutex_);
 };
