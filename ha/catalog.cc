@@ -250,6 +250,16 @@ void Catalog::install(GroupMember& member, std::uint32_t epoch, const std::vecto
   for (const ObjectPtr& secret : bindAll(member, epoch, entries)) prove(secret, member, epoch, own);
 }
 
+bool Catalog::isHeldBeside(const Object& object, const GroupMember& member) const {
+  for (const GroupMember& other : group_.each(object.usable() & ~bit(member.index))) {
+    if (object.at(other.index, other.epoch.load(std::memory_order_acquire)) != CK_INVALID_HANDLE) return true;
+  }
+  return false;
+}
+
+// A key that no application knows yet (beforeHandingOut()): it is whatever the only member that shows it has there.
+bool Catalog::isUntold(const Object& object) { return object.wantsWitness() || object.isLent(); }
+
 std::vector<ObjectPtr> Catalog::bindAll(GroupMember& member, std::uint32_t epoch,
                                         const std::vector<InventoryEntry>& entries) {
   std::vector<ObjectPtr> claimedSecrets;
@@ -274,9 +284,11 @@ std::vector<ObjectPtr> Catalog::bindAll(GroupMember& member, std::uint32_t epoch
         if (!known[*index].material.empty()) candidates[*index]->lend(known[*index].material);
         if (!identity.material.empty()) candidates[*index]->lend(identity.material);
       }
-      const Holding holding = identity.isKey() ? Holding::Claimed : Holding::Held;
+      const bool wantsProof =
+          identity.isKey() && (isHeldBeside(*candidates[*index], member) || !isUntold(*candidates[*index]));
+      const Holding holding = wantsProof ? Holding::Claimed : Holding::Held;
       group_.objects.bind(candidates[*index], member.index, epoch, fresh[i].handle, holding);
-      if (identity.objectClass == CKO_SECRET_KEY) claimedSecrets.push_back(candidates[*index]);
+      if (wantsProof && identity.objectClass == CKO_SECRET_KEY) claimedSecrets.push_back(candidates[*index]);
       continue;
     }
     if (matches.ambiguous[i]) group_.log(halog::AmbiguousObject{describe(identity), member.serial});

@@ -71,6 +71,8 @@ class Catalog {
                      std::vector<Identity>& known) const;
   std::vector<ObjectPtr> bindAll(GroupMember& member, std::uint32_t epoch, const std::vector<InventoryEntry>& entries)
       P11HA_EXCLUDES(installing_);
+  bool isHeldBeside(const Object& object, const GroupMember& member) const;
+  static bool isUntold(const Object& object);
   static bool knows(GroupMember& member, std::uint32_t epoch, CK_OBJECT_HANDLE handle);
   CK_OBJECT_HANDLE prove(const ObjectPtr& object, GroupMember& member, std::uint32_t epoch,
                          OwnSession own = &GroupMember::control);

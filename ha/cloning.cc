@@ -218,16 +218,7 @@ Copied Cloner::copyBetween(Ends& ends, CK_OBJECT_HANDLE object, const Target& ta
   if (!readable) return copyWrapped(ends, object, wanted, target);
   const CK_SESSION_HANDLE making = target.session != CK_INVALID_HANDLE ? target.session : ends.targetUse.handle();
   Copied copied;
-  // SoftHSM 2.6.1 gives a derived key another check value than one of the same bytes that is created: the copy would be
-  // taken for another key. A member may know better.
-  Template known;
-  if (key)
-    cryptoki::readAttributes(*ends.source.token, reading, object, std::array{CK_ATTRIBUTE_TYPE{CKA_CHECK_VALUE}},
-                             known);
-  for (const CK_ATTRIBUTE& attribute : wanted.attributes()) known.appendFrom(wanted, attribute.type);
-  outcome = ends.atTarget(makeCall<Fn::CreateObject>(making, known.data(), known.count(), &copied.handle));
-  if (key && outcome.rv != CKR_OK && outcome.fate == cryptoki::Fate::Answered)
-    outcome = ends.atTarget(makeCall<Fn::CreateObject>(making, wanted.data(), wanted.count(), &copied.handle));
+  outcome = ends.atTarget(makeCall<Fn::CreateObject>(making, wanted.data(), wanted.count(), &copied.handle));
   if (outcome.rv != CKR_OK) return failedAt(Copied::Result::TargetLost, outcome, "C_CreateObject");
   return copied;
 }
