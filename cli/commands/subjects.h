@@ -1,0 +1,20 @@
+// The commands by their subjects, in the order in which help lists them. A command is added in the list of its subject.
+#pragma once
+
+#include "cli/command.h"
+
+namespace p11ha::cli {
+
+std::vector<Command> groupSettingsCommands();
+std::vector<Command> recoveryCommands();
+std::vector<Command> logCommands();
+std::vector<Command> generalCommands();
+
+inline constexpr std::vector<Command> (*kSubjects[])() = {
+    groupSettingsCommands,
+    recoveryCommands,
+    logCommands,
+    generalCommands,
+};
+
+}  // namespace p11ha::cli

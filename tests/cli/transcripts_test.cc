@@ -1,0 +1,101 @@
+// What hacm prints, to the character: every transcript of tests/golden/hacm is done again, command by command.
+//
+// A transcript is lines `$ COMMAND`, of a shell, each with what it prints, standard error too, and `[STATUS]` where it
+// fails. In both @DIR@ stands for an empty directory of the transcript's own, which is the working directory and holds
+// the configuration; @SN1@, @SN2@ and @SN3@ for the serial numbers of three fresh SoftHSM tokens, @GN1@ ... for those
+// of groups that begin with them, @PIN@ and @SOPIN@ for their PINs, @MODULE@ for SoftHSM. Lines before the first
+// command say what it is about. With P11HA_WRITE_GOLDEN set, what is printed is written to the file instead.
+#include <gtest/gtest.h>
+
+#include <filesystem>
+#include <fstream>
+#include <sstream>
+
+#include "tests/support/program.h"
+#include "tests/support/softhsm.h"
+
+namespace p11ha::tests::transcripts {
+namespace {
+
+const std::filesystem::path kGolden = P11HA_SOURCE_DIR "/tests/golden/hacm";
+
+std::vector<std::filesystem::path> all() {
+  std::vector<std::filesystem::path> files;
+  for (const auto& entry : std::filesystem::directory_iterator(kGolden)) files.push_back(entry.path());
+  std::sort(files.begin(), files.end());
+  return files;
+}
+
+std::string contentOf(const std::filesystem::path& file) {
+  std::ostringstream content;
+  content << std::ifstream(file).rdbuf();
+  return content.str();
+}
+
+class Transcript : public testing::TestWithParam<std::filesystem::path> {
+ protected:
+  Transcript() : store(3) {
+    names = {{"@DIR@", directory}, {"@PIN@", store.pin()}, {"@SOPIN@", store.soPin()}, {"@MODULE@", kSoftHsmModule}};
+    for (std::size_t i = 0; i < 3; ++i) {
+      const std::string number = std::to_string(i + 1);
+      // The longer one first: it holds most of the other.
+      names.emplace_back("@GN" + number + "@", "1" + store.serial(i).substr(1));
+      names.emplace_back("@SN" + number + "@", store.serial(i));
+    }
+    std::filesystem::create_directory(directory);
+    setenv("P11HA_CONF", (directory + "/Chrystoki.conf").c_str(), 1);
+    setenv("PATH", (std::string(P11HA_BINARY_DIR "/bin:") + std::getenv("PATH")).c_str(), 1);
+  }
+
+  static void replace(std::string& text, const std::string& from, const std::string& to) {
+    for (std::size_t at = 0; (at = text.find(from, at)) != std::string::npos; at += to.size())
+      text.replace(at, from.size(), to);
+  }
+  std::string filled(std::string text) const {
+    for (const auto& [name, value] : names) replace(text, name, value);
+    return text;
+  }
+  /// PINs are never printed: they stay as they are where they are.
+  std::string blanked(std::string text) const {
+    for (const auto& [name, value] : names) {
+      if (name != "@MODULE@") replace(text, value, name);
+    }
+    return text;
+  }
+
+  std::string run(const std::string& command) const {
+    // Without a terminal: nothing is asked.
+    const std::string quoted = [&] {
+      std::string text = filled(command);
+      replace(text, "'", "'\\''");
+      return "'" + text + "'";
+    }();
+    const Ran ran = runCommandLine("cd " + directory + " && setsid --wait sh -c " + quoted + " 2>&1 </dev/null");
+    return blanked(ran.text) + (ran.status == 0 ? "" : "[" + std::to_string(ran.status) + "]\n");
+  }
+
+  SoftHsmStore store;
+  const std::string directory = (store.folder() / "work").string();
+  std::vector<std::pair<std::string, std::string>> names;
+};
+
+TEST_P(Transcript, PrintsTheSameAgain) {
+  const std::string expected = contentOf(GetParam());
+  std::istringstream lines(expected);
+  std::string actual;
+  bool begun = false;
+  for (std::string line; std::getline(lines, line);) {
+    const bool isCommand = line.starts_with("$ ");
+    if (isCommand) actual += line + "\n" + run(line.substr(2));
+    if (!isCommand && !begun) actual += line + "\n";
+    begun = begun || isCommand;
+  }
+  if (std::getenv("P11HA_WRITE_GOLDEN") != nullptr) std::ofstream(GetParam()) << actual;
+  EXPECT_EQ(actual, contentOf(GetParam()));
+}
+
+INSTANTIATE_TEST_SUITE_P(Of, Transcript, testing::ValuesIn(all()),
+                         [](const auto& file) { return file.param.stem().string(); });
+
+}  // namespace
+}  // namespace p11ha::tests::transcripts
