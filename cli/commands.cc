@@ -6,7 +6,7 @@ namespace p11ha::cli {
 const std::vector<Family>& families() {
   static const std::vector<Family> all = {
       {"hagroup", "ha", "HA groups"},
-      {"partition", "par", "What is on a member or in a group"},
+      {"partition", "", "What is on a member or in a group"},
       {"slot", "", "The tokens there are"},
   };
   return all;

@@ -67,7 +67,7 @@ std::vector<Command> recoveryCommands() {
        interval},
       {"hagroup",
        "recoveryMode",
-       "rm",
+       "",
        "Sets what becomes of sessions and logins when all members fail",
        {{"mode",
          Value::Text,

@@ -5,16 +5,17 @@
 
 namespace p11ha::cli {
 
+std::vector<Command> listingCommands();
+std::vector<Command> membershipCommands();
+std::vector<Command> partitionCommands();
 std::vector<Command> groupSettingsCommands();
 std::vector<Command> recoveryCommands();
 std::vector<Command> logCommands();
 std::vector<Command> generalCommands();
 
 inline constexpr std::vector<Command> (*kSubjects[])() = {
-    groupSettingsCommands,
-    recoveryCommands,
-    logCommands,
-    generalCommands,
+    membershipCommands, groupSettingsCommands, listingCommands, recoveryCommands,
+    logCommands,        partitionCommands,     generalCommands,
 };
 
 }  // namespace p11ha::cli

@@ -1,12 +1,14 @@
 // What hacm prints, to the character: every transcript of tests/golden/hacm is done again, command by command.
 //
 // A transcript is lines `$ COMMAND`, of a shell, each with what it prints, standard error too, and `[STATUS]` where it
-// fails. In both @DIR@ stands for an empty directory of the transcript's own, which is the working directory and holds
-// the configuration; @SN1@, @SN2@ and @SN3@ for the serial numbers of three fresh SoftHSM tokens, @GN1@ ... for those
-// of groups that begin with them, @PIN@ and @SOPIN@ for their PINs, @MODULE@ for SoftHSM. Lines before the first
-// command say what it is about. With P11HA_WRITE_GOLDEN set, what is printed is written to the file instead.
+// fails. In both @DIR@ stands for the working directory, which is the transcript's own, holds the configuration, and in
+// it tokens.conf: one that leads to three fresh SoftHSM tokens, called 154438865287, 1238700701509 and 150032. In
+// commands @PIN@ and @SOPIN@ stand for their PINs, which are never printed, and @MODULE@ for SoftHSM. Lines before the
+// first command say what it is about. With P11HA_WRITE_GOLDEN set, what is printed is written to the file instead.
 #include <gtest/gtest.h>
 
+#include <algorithm>
+#include <array>
 #include <filesystem>
 #include <fstream>
 #include <sstream>
@@ -18,6 +20,8 @@ namespace p11ha::tests::transcripts {
 namespace {
 
 const std::filesystem::path kGolden = P11HA_SOURCE_DIR "/tests/golden/hacm";
+
+constexpr std::array kSerials = {"154438865287", "1238700701509", "150032"};
 
 std::vector<std::filesystem::path> all() {
   std::vector<std::filesystem::path> files;
@@ -35,34 +39,35 @@ std::string contentOf(const std::filesystem::path& file) {
 class Transcript : public testing::TestWithParam<std::filesystem::path> {
  protected:
   Transcript() : store(3) {
-    names = {{"@DIR@", directory}, {"@PIN@", store.pin()}, {"@SOPIN@", store.soPin()}, {"@MODULE@", kSoftHsmModule}};
-    for (std::size_t i = 0; i < 3; ++i) {
-      const std::string number = std::to_string(i + 1);
-      // The longer one first: it holds most of the other.
-      names.emplace_back("@GN" + number + "@", "1" + store.serial(i).substr(1));
-      names.emplace_back("@SN" + number + "@", store.serial(i));
-    }
     std::filesystem::create_directory(directory);
+    std::ofstream tokens(directory + "/tokens.conf");
+    tokens << "p11ha = {\n";
+    for (std::size_t i = 0; i < 3; ++i) {
+      const std::string module = "  Module0" + std::to_string(i);
+      tokens << module << "Path = " << kSoftHsmModule << ";\n"
+             << module << "Slot = " << slotOf(store.serial(i)) << ";\n"
+             << module << "Serial = " << kSerials.at(i) << ";\n";
+    }
+    tokens << "}\n";
     setenv("P11HA_CONF", (directory + "/Chrystoki.conf").c_str(), 1);
     setenv("PATH", (std::string(P11HA_BINARY_DIR "/bin:") + std::getenv("PATH")).c_str(), 1);
   }
 
+  /// SoftHSM makes it of the serial number's end.
+  static unsigned long slotOf(const std::string& serial) {
+    return std::stoul(serial.substr(serial.size() - 8), nullptr, 16) & 0x7fffffffUL;
+  }
   static void replace(std::string& text, const std::string& from, const std::string& to) {
     for (std::size_t at = 0; (at = text.find(from, at)) != std::string::npos; at += to.size())
       text.replace(at, from.size(), to);
   }
   std::string filled(std::string text) const {
-    for (const auto& [name, value] : names) replace(text, name, value);
+    for (const auto& [name, value] :
+         {std::pair("@PIN@", store.pin()), std::pair("@SOPIN@", store.soPin()),
+          std::pair("@MODULE@", std::string(kSoftHsmModule)), std::pair("@DIR@", directory)})
+      replace(text, name, value);
     return text;
   }
-  /// PINs are never printed: they stay as they are where they are.
-  std::string blanked(std::string text) const {
-    for (const auto& [name, value] : names) {
-      if (name != "@MODULE@") replace(text, value, name);
-    }
-    return text;
-  }
-
   std::string run(const std::string& command) const {
     // Without a terminal: nothing is asked.
     const std::string quoted = [&] {
@@ -71,12 +76,13 @@ class Transcript : public testing::TestWithParam<std::filesystem::path> {
       return "'" + text + "'";
     }();
     const Ran ran = runCommandLine("cd " + directory + " && setsid --wait sh -c " + quoted + " 2>&1 </dev/null");
-    return blanked(ran.text) + (ran.status == 0 ? "" : "[" + std::to_string(ran.status) + "]\n");
+    std::string printed = ran.text;
+    replace(printed, directory, "@DIR@");
+    return printed + (ran.status == 0 ? "" : "[" + std::to_string(ran.status) + "]\n");
   }
 
   SoftHsmStore store;
   const std::string directory = (store.folder() / "work").string();
-  std::vector<std::pair<std::string, std::string>> names;
 };
 
 TEST_P(Transcript, PrintsTheSameAgain) {
