@@ -148,6 +148,11 @@ std::vector<Command> listingCommands() {
        "Lists groups and their members",
        {groupOption(Need::Optional), passwordOption(), jsonOption()},
        listGroups},
+  };
+}
+
+std::vector<Command> slotCommands() {
+  return {
       {"slot", "list", "", "Lists tokens, then groups", {jsonOption()}, listSlots},
       {"slot",
        "set",

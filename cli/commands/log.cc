@@ -1,10 +1,13 @@
 // hagroup halog: the HA log's settings (reference, "Configuring HA Logging").
 #include <sys/stat.h>
 
+#include <chrono>
 #include <filesystem>
 
 #include "cli/commands/common.h"
 #include "cli/commands/subjects.h"
+#include "cli/log_tail.h"
+#include "cli/pause.h"
 
 namespace p11ha::cli {
 namespace {
@@ -63,7 +66,39 @@ Answer show(Session& session) {
   return reply;
 }
 
+void follow(Session& session, LogTail& tail) {
+  constexpr std::chrono::milliseconds kEvery{200};
+  const Interruptible interruptible;
+  do {
+    if (const std::string added = tail.more(); !added.empty()) session.console().out(added);
+  } while (interruptible.pause(kEvery));
+}
+
+Answer tail(Session& session, const Arguments& arguments) {
+  constexpr std::size_t kLines = 20;
+  const auto settings = session.settings();
+  if (!settings) return Failure{settings.error()};
+  const std::string& directory = settings->ha.logPath;
+  if (!isDirectory(directory)) {
+    return Failure{Trouble{CKR_FUNCTION_FAILED,
+                           directory.empty() ? "no log is configured"
+                                             : "the log's directory " + config::inQuotes(directory) + " does not exist",
+                           "Name an existing directory: hagroup halog -path."}};
+  }
+  LogTail log(directory);
+  const std::vector<std::string> lines = log.last(kLines);
+  std::string text;
+  for (const std::string& line : lines) text += line + "\n";
+  if (!arguments.has("follow")) return Reply{text, Json{{"lines", lines}}};
+  session.console().out("\n" + text);
+  follow(session, log);
+  return Reply{};
+}
+
 Answer haLog(Session& session, const Arguments& arguments) {
+  if (arguments.has("follow") && (!arguments.has("tail") || arguments.has("json")))
+    return Failure{Trouble{CKR_ARGUMENTS_BAD, "-follow goes with -tail, and without -json"}};
+  if (arguments.has("tail")) return tail(session, arguments);
   if (const auto path = arguments.find("path")) return setPath(session, *path);
   if (const auto length = arguments.find("maxlength")) return setLength(session, *length);
   if (arguments.has("enable") || arguments.has("disable")) return setStatus(session, arguments.has("enable"));
@@ -82,6 +117,8 @@ std::vector<Command> logCommands() {
             {"enable", Value::None, "", Need::OneOf, "Writes the log"},
             {"disable", Value::None, "", Need::OneOf, "Writes no log"},
             {"show", Value::None, "", Need::OneOf, "Says how the log is configured"},
+            {"tail", Value::None, "", Need::OneOf, "Shows the last lines of the log, of files set aside too"},
+            {"follow", Value::None, "", Need::Optional, "With -tail: goes on with what is added, until Enter or ^C"},
             jsonOption()},
            haLog}};
 }

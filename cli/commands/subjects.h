@@ -10,12 +10,14 @@ std::vector<Command> membershipCommands();
 std::vector<Command> partitionCommands();
 std::vector<Command> groupSettingsCommands();
 std::vector<Command> recoveryCommands();
+std::vector<Command> statusCommands();
 std::vector<Command> logCommands();
+std::vector<Command> slotCommands();
 std::vector<Command> generalCommands();
 
 inline constexpr std::vector<Command> (*kSubjects[])() = {
-    membershipCommands, groupSettingsCommands, listingCommands, recoveryCommands,
-    logCommands,        partitionCommands,     generalCommands,
+    membershipCommands, groupSettingsCommands, listingCommands, statusCommands,  recoveryCommands,
+    logCommands,        partitionCommands,     slotCommands,    generalCommands,
 };
 
 }  // namespace p11ha::cli
