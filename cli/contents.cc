@@ -93,6 +93,11 @@ base::Result<Contents, Trouble> readContents(std::span<const Token* const> membe
       contents.items[at->second].handles[i] = entry.handle;
     }
   }
+  // Tokens list objects in no order of their own.
+  std::stable_sort(contents.items.begin(), contents.items.end(), [](const Item& a, const Item& b) {
+    return std::tie(a.identity.label, a.identity.objectClass, a.identity.id) <
+           std::tie(b.identity.label, b.identity.objectClass, b.identity.id);
+  });
   return contents;
 }
 

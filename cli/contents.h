@@ -19,7 +19,7 @@ struct Item {
 };
 
 struct Contents {
-  std::vector<Item> items;
+  std::vector<Item> items;  ///< by label, class and ID
   std::vector<CK_RV> read;  ///< for each member; not CKR_OK: its objects are not known
 
   /// Some member that could be read lacks what another holds.

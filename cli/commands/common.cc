@@ -2,6 +2,8 @@
 
 #include <algorithm>
 
+#include "config/group_edit.h"
+
 namespace p11ha::cli {
 
 std::string row(std::string_view label, const std::string& value, std::size_t width, std::string_view gap) {
@@ -25,6 +27,21 @@ base::Result<config::Settings, Trouble> setAlone(Session& session, std::string_v
   return session.change([&](config::Document& document, const config::Settings&) {
     return set(document, option, section, key, {}, value);
   });
+}
+
+base::Result<config::Group, Trouble> changeGroup(Session& session, const std::string& name,
+                                                 const std::function<std::optional<Trouble>(config::Group&)>& edit) {
+  std::optional<config::Group> changed;
+  const auto done = session.change([&](config::Document& document, const config::Settings& now) {
+    const auto group = findGroup(now, name);
+    if (!group) return std::optional(group.error());
+    changed = *group;
+    if (auto trouble = edit(*changed)) return trouble;
+    const auto written = config::putGroup(document, *changed);
+    return written ? std::nullopt : std::optional(Trouble{CKR_ARGUMENTS_BAD, written.error(), "Nothing was changed."});
+  });
+  if (!done) return base::Failure{done.error()};
+  return *changed;
 }
 
 }  // namespace p11ha::cli

@@ -33,4 +33,8 @@ std::optional<Trouble> set(config::Document& document, std::string_view option, 
 base::Result<config::Settings, Trouble> setAlone(Session& session, std::string_view option, std::string_view section,
                                                  std::string_view key, const std::string& value);
 
+/// Changes one group of the configuration: what it is then.
+base::Result<config::Group, Trouble> changeGroup(Session& session, const std::string& name,
+                                                 const std::function<std::optional<Trouble>(config::Group&)>& edit);
+
 }  // namespace p11ha::cli

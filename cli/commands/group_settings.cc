@@ -12,22 +12,6 @@ using base::Failure;
 using config::Group;
 using config::inQuotes;
 
-// Changes one group of the configuration, whose label is told.
-base::Result<Group, Trouble> changeGroup(Session& session, const std::string& name,
-                                         const std::function<std::optional<Trouble>(Group&)>& edit) {
-  std::optional<Group> changed;
-  const auto done = session.change([&](config::Document& document, const config::Settings& now) {
-    const auto group = findGroup(now, name);
-    if (!group) return std::optional(group.error());
-    changed = *group;
-    if (auto trouble = edit(*changed)) return trouble;
-    const auto written = config::putGroup(document, *changed);
-    return written ? std::nullopt : std::optional(Trouble{CKR_ARGUMENTS_BAD, written.error(), "Nothing was changed."});
-  });
-  if (!done) return Failure{done.error()};
-  return *changed;
-}
-
 std::optional<Trouble> noMember(const Group& group, const std::string& serial) {
   if (isMember(group, serial)) return std::nullopt;
   return Trouble{
@@ -97,17 +81,6 @@ Answer haOnly(Session& session, const Arguments& arguments) {
   return Reply{sentence(std::string("\"HA Only\" has been ") + (enable ? "enabled." : "disabled."))};
 }
 
-Answer synchronize(Session& session, const Arguments& arguments) {
-  const bool enable = arguments.has("enable");
-  const auto group = changeGroup(session, arguments.text("group"), [&](Group& changed) -> std::optional<Trouble> {
-    changed.synchronize = enable;
-    return std::nullopt;
-  });
-  if (!group) return Failure{group.error()};
-  return Reply{sentence("Synchronization of the HA group " + group->label + " was successfully " +
-                        (enable ? "enabled." : "disabled."))};
-}
-
 Option memberOption() {
   return {"serialNumber", Value::Serial, "SN", Need::Required, "The serial number of the member"};
 }
@@ -134,14 +107,6 @@ std::vector<Command> groupSettingsCommands() {
        "Removes a group; its members keep what they hold",
        {{"label", Value::Group, "label", Need::Required, "The group: its label or its number"}},
        deleteGroup},
-      {"hagroup",
-       "synchronize",
-       "",
-       "Sets whether what is made in a group is copied to all members",
-       {groupOption(Need::Required),
-        {"enable", Value::None, "", Need::OneOf, "It is"},
-        {"disable", Value::None, "", Need::OneOf, "It is not: each object stays where it was made"}},
-       synchronize},
       {"hagroup",
        "haOnly",
        "",

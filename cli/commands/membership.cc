@@ -7,6 +7,7 @@
 #include "cli/domain_setup.h"
 #include "cli/group_text.h"
 #include "cli/pins.h"
+#include "cli/reunion.h"
 #include "cli/tokens.h"
 #include "config/group_edit.h"
 #include "config/text.h"
@@ -179,6 +180,22 @@ Answer afterChange(Session& session, const std::string& first, const config::Set
   return reply;
 }
 
+// What the group holds already goes to the new member, and what that holds to the others. What fails at it shows in the
+// listing that follows.
+void propagate(Session& session, const Group& group, const config::Settings& settings, const Tokens& tokens,
+               const SecureBytes& pin) {
+  if (!group.synchronize) return;
+  const auto contents = readContents(membersOf(group, tokens), &pin);
+  if (!contents || !contents->needsSync()) return;
+  const auto done = reunite(group, settings, tokens, pin, session.console());
+  if (!done) return session.console().note(done.error().what + "\n");
+  for (const Reunion::Member& member : done->members) {
+    if (member.rv != CKR_OK)
+      session.console().note("member " + member.serial + ": " + cryptoki::returnCodeName(member.rv) + "\n");
+  }
+  for (const std::string& remark : done->remarks) session.console().note(remark + "\n");
+}
+
 Answer addMember(Session& session, const Arguments& arguments) {
   const auto settings = session.settings();
   if (!settings) return Failure{settings.error()};
@@ -216,6 +233,7 @@ Answer addMember(Session& session, const Arguments& arguments) {
     return written ? std::nullopt : std::optional(notWritten(written));
   });
   if (!saved) return Failure{saved.error()};
+  propagate(session, changed, *saved, tokens, pins->user);
   return afterChange(session, "Member " + serial + " successfully added to group " + changed.label + ".", *saved,
                      changed, tokens, &pins->user);
 }

@@ -5,6 +5,7 @@
 
 namespace p11ha::cli {
 
+std::vector<Command> synchronizeCommands();
 std::vector<Command> listingCommands();
 std::vector<Command> membershipCommands();
 std::vector<Command> partitionCommands();
@@ -16,8 +17,8 @@ std::vector<Command> slotCommands();
 std::vector<Command> generalCommands();
 
 inline constexpr std::vector<Command> (*kSubjects[])() = {
-    membershipCommands, groupSettingsCommands, listingCommands, statusCommands,  recoveryCommands,
-    logCommands,        partitionCommands,     slotCommands,    generalCommands,
+    membershipCommands, groupSettingsCommands, synchronizeCommands, listingCommands, statusCommands,
+    recoveryCommands,   logCommands,           partitionCommands,   slotCommands,    generalCommands,
 };
 
 }  // namespace p11ha::cli

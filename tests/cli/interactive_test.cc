@@ -34,7 +34,7 @@ class OnTerminal {
     _exit(127);
   }
   ~OnTerminal() {
-    if (status_ < 0) kill(child_, SIGKILL);
+    if (!ended_) kill(child_, SIGKILL);
     end();
     close(terminal_);
   }
@@ -51,19 +51,25 @@ class OnTerminal {
     return seen;
   }
   void type(const std::string& keys) { EXPECT_EQ(write(terminal_, keys.data(), keys.size()), ssize_t(keys.size())); }
-  /// Waits for its end.
+  /// Waits for its end; one that does not come is brought about, and -1.
   int end() {
-    while (status_ < 0 && readMore()) {
+    if (ended_) return status_;
+    while (readMore()) {
     }
-    if (status_ < 0) waitpid(child_, &status_, 0);
-    return WIFEXITED(status_) ? WEXITSTATUS(status_) : -1;
+    kill(child_, SIGKILL);  // nothing to one that has ended
+    int status = 0;
+    waitpid(child_, &status, 0);
+    ended_ = true;
+    return status_ = WIFEXITED(status) ? WEXITSTATUS(status) : -1;
   }
 
  private:
+  static constexpr int kPatience = 60'000;
+
   bool readMore() {
     char piece[4096];
     pollfd ready{terminal_, POLLIN, 0};
-    if (poll(&ready, 1, 60'000) != 1) return false;
+    if (poll(&ready, 1, kPatience) != 1) return false;
     const ssize_t got = read(terminal_, piece, sizeof piece);
     if (got > 0) unread_.append(piece, static_cast<std::size_t>(got));
     return got > 0;
@@ -72,6 +78,7 @@ class OnTerminal {
   pid_t child_ = -1;
   int terminal_ = -1;
   int status_ = -1;
+  bool ended_ = false;
   std::string unread_;
 };
 
@@ -104,7 +111,7 @@ TEST_F(Interactive, IsLunacmWhereItIsCalledSo) {
   std::filesystem::create_symlink(kHacm, link);
   OnTerminal lunacm({link, "-q"});
   EXPECT_THAT(lunacm.until("lunacm:> "), Not(HasSubstr("exit")));
-  lunacm.type("\004");
+  lunacm.type("exit\n");
   EXPECT_EQ(lunacm.end(), 0);
 }
 

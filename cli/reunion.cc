@@ -1,0 +1,160 @@
+#include "cli/reunion.h"
+
+#include <algorithm>
+#include <chrono>
+#include <future>
+#include <memory>
+
+#include "base/mutex.h"
+#include "cryptoki/return_codes.h"
+#include "ha/virtual_token.h"
+#include "halog/format.h"
+
+namespace p11ha::cli {
+
+using base::Failure;
+using cryptoki::Fn;
+using cryptoki::makeCall;
+
+namespace {
+
+// Keeps what the group says of objects.
+class Remarks final : public halog::Sink {
+ public:
+  void write(std::string_view, const halog::Event& event) noexcept override {
+    base::Lock lock(mutex_);
+    const std::string text = halog::message(event);
+    constexpr std::string_view kOwn = "p11ha: ";
+    if (text.starts_with(kOwn)) remarks_.push_back(text.substr(kOwn.size()));
+  }
+
+  std::vector<std::string> remarks() const {
+    base::Lock lock(mutex_);
+    return remarks_;
+  }
+
+ private:
+  mutable base::Mutex mutex_;
+  std::vector<std::string> remarks_ P11HA_GUARDED_BY(mutex_);
+};
+
+// A group in this process, for as long as it takes. The order of its parts is that in which they must live.
+class Run {
+ public:
+  Run(ha::GroupPolicy policy, std::vector<const Token*> members)
+      : policy_(std::move(policy)), members_(std::move(members)) {}
+  ~Run() {
+    if (!token_) return;
+    token_->endWaiting();
+    token_->stop();
+    scheduler_.stop();
+    drain();
+  }
+  Run(const Run&) = delete;
+  Run& operator=(const Run&) = delete;
+
+  CK_RV begin(const base::SecureBytes& pin) {
+    token_ = std::make_unique<ha::VirtualToken>(CK_SLOT_ID{0}, ha::Face::Group, policy_,
+                                                std::vector<ha::MemberSpec>{{members_.front()->member, false}},
+                                                ha::Ports{clock_, scheduler_, workers_, log_, sessions_});
+    token_->start();
+    CK_SESSION_HANDLE handle = CK_INVALID_HANDLE;
+    const CK_RV opened = token_->call(makeCall<Fn::OpenSession>(
+        CK_SLOT_ID{0}, CK_FLAGS{CKF_RW_SESSION | CKF_SERIAL_SESSION}, nullptr, nullptr, &handle));
+    return opened == CKR_OK ? logIn(handle, pin) : opened;
+  }
+
+  // Whoever fails at it is not tried again by itself: its outage begins, and its first attempt tells.
+  void joinAll() {
+    ha::GroupUpdate update{policy_, {}, false, {}};
+    for (const Token* const member : members_) update.members.push_back({member->serial(), false, member->member});
+    token_->reconfigure(std::move(update));
+    do {
+      turn();
+      drain();
+    } while (!isOver());
+    // Members that have joined settle on workers; the scheduler begins that.
+    turn();
+    drain();
+  }
+
+  ha::GroupStatus status() const { return token_->status(); }
+  const Remarks& log() const { return log_; }
+
+ private:
+  CK_RV logIn(CK_SESSION_HANDLE handle, const base::SecureBytes& pin) P11HA_NO_THREAD_SAFETY_ANALYSIS {
+    ha::Session* const session = sessions_.lock(handle);
+    if (session == nullptr) return CKR_SESSION_HANDLE_INVALID;
+    base::SecureBytes given = pin;  // C_Login's is not constant
+    cryptoki::Call login = makeCall<Fn::Login>(handle, CK_USER_TYPE{CKU_USER}, given.data(), given.size());
+    const CK_RV rv = token_->call(*session, login);
+    sessions_.unlock(*session);
+    return rv;
+  }
+
+  // Each has joined, or failed at its first attempt.
+  bool isOver() const {
+    const ha::GroupStatus now = status();
+    std::size_t done = 0;
+    for (const ha::MemberStatus& member : now.members) {
+      const bool failed = member.state.phase == ha::Phase::GivenUp ||
+                          (member.state.phase == ha::Phase::Down && member.state.attempts > 0);
+      if (failed || member.state.phase == ha::Phase::Active) ++done;
+    }
+    return done == members_.size();
+  }
+
+  // Waits until what was posted to the scheduler so far has run.
+  void turn() {
+    const auto ran = std::make_shared<std::promise<void>>();
+    scheduler_.post([ran] { ran->set_value(); });
+    ran->get_future().wait();
+  }
+
+  void drain() {
+    while (!workers_.drain(clock_.now() + std::chrono::seconds(1))) {
+    }
+  }
+
+  const ha::GroupPolicy policy_;
+  const std::vector<const Token*> members_;
+  base::SystemClock clock_;
+  Remarks log_;
+  ha::SessionTable sessions_;
+  base::ThreadWorkers workers_;
+  base::ThreadScheduler scheduler_;
+  std::unique_ptr<ha::VirtualToken> token_;
+};
+
+}  // namespace
+
+base::Result<Reunion, Trouble> reunite(const config::Group& group, const config::Settings& settings,
+                                       const Tokens& tokens, const base::SecureBytes& pin, Console& console) {
+  std::vector<const Token*> members = membersOf(group, tokens);
+  std::erase_if(members, [](const Token* token) { return token == nullptr || !token->isThere(); });
+  if (members.empty()) {
+    return Failure{Trouble{CKR_TOKEN_NOT_PRESENT, "no member of group " + group.label + " can be reached",
+                           "Try again once some are there."}};
+  }
+  ha::GroupPolicy policy = compose::policyOf(group, settings, 0);
+  policy.synchronize = true;
+  policy.recoveryMode = ha::RecoveryMode::Enhanced;
+  policy.recovery = {1, std::chrono::seconds(1), 0};
+  Run run(policy, members);
+  console.note("synchronizing " + std::to_string(members.size()) + " members\n");
+  if (const CK_RV rv = run.begin(pin); rv != CKR_OK) {
+    return Failure{Trouble{rv,
+                           "member " + members.front()->serial() + ": C_Login answers " + cryptoki::returnCodeName(rv),
+                           "Nothing was copied."}};
+  }
+  run.joinAll();
+  Reunion reunion{{}, run.log().remarks()};
+  for (const ha::MemberStatus& member : run.status().members) {
+    const bool joined = member.state.phase == ha::Phase::Active;
+    const CK_RV rv = joined ? CKR_OK : member.state.lastError == CKR_OK ? CKR_DEVICE_ERROR : member.state.lastError;
+    reunion.members.push_back({member.serial, rv});
+  }
+  return reunion;
+}
+
+}  // namespace p11ha::cli
