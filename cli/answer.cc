@@ -17,7 +17,8 @@ std::string resultLine(CK_RV rv) {
 std::string document(const Json& json) { return json.dump(2, ' ', false, Json::error_handler_t::replace) + "\n"; }
 
 std::string shownTrouble(const Trouble& trouble) {
-  std::string text = "\n" + sentence("Error: " + trouble.what + ".");
+  const std::string& soFar = trouble.soFar.text;
+  std::string text = (soFar.empty() ? "\n" : "\n" + soFar + "\n") + sentence("Error: " + trouble.what + ".");
   if (!trouble.next.empty()) text += sentence(trouble.next);
   return text + "\n" + resultLine(trouble.rv);
 }
@@ -30,11 +31,12 @@ std::string shown(const Answer& answer, bool asJson) {
   if (!answer) {
     const Trouble& trouble = answer.error();
     if (!asJson) return shownTrouble(trouble);
-    return document({{"error",
-                      {{"code", cryptoki::returnCodeName(trouble.rv)},
-                       {"value", trouble.rv},
-                       {"text", trouble.what},
-                       {"next", trouble.next}}}});
+    Json json = trouble.soFar.json.value_or(Json::object());
+    json["error"] = {{"code", cryptoki::returnCodeName(trouble.rv)},
+                     {"value", trouble.rv},
+                     {"text", trouble.what},
+                     {"next", trouble.next}};
+    return document(json);
   }
   if (asJson && answer->json) return document(*answer->json);
   const std::string result = "Command Result : No Error\n";

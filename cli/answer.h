@@ -23,6 +23,7 @@ struct Trouble {
   CK_RV rv = CKR_ARGUMENTS_BAD;
   std::string what{};  ///< a sentence without its period
   std::string next{};  ///< what to do, as sentences; empty: `what` says it
+  Reply soFar{};       ///< what there is to show in spite of it
 };
 
 using Answer = base::Result<Reply, Trouble>;

@@ -71,12 +71,14 @@ namespace {
 template <class Described>
 std::vector<Name> namesOf(const std::vector<Described>& all) {
   std::vector<Name> names;
+  names.reserve(all.size());
   for (const Described& each : all) names.push_back({each.name, each.alias});
   return names;
 }
 
 std::vector<Name> namesOf(const std::vector<Option>& all) {
   std::vector<Name> names;
+  names.reserve(all.size());
   for (const Option& each : all) names.push_back({each.name});
   return names;
 }
@@ -214,6 +216,7 @@ base::Result<Parsed, Trouble> parse(std::span<std::string> words) {
     const std::string usage = "See `help " + std::string(family) + "`.";
     if (words.empty()) {
       std::vector<std::string_view> all;
+      all.reserve(names.size());
       for (const Name& name : names) all.push_back(name.name);
       return Failure{
           Trouble{CKR_ARGUMENTS_BAD, "which command of " + std::string(family) + "? There are " + listed(all), usage}};

@@ -64,18 +64,21 @@ class Run {
     return opened == CKR_OK ? logIn(handle, pin) : opened;
   }
 
-  // Whoever fails at it is not tried again by itself: its outage begins, and its first attempt tells.
+  // One after another: what each brings along is known before the next is given what it lacks. Whoever fails at it is
+  // not tried again.
   void joinAll() {
     ha::GroupUpdate update{policy_, {}, false, {}};
-    for (const Token* const member : members_) update.members.push_back({member->serial(), false, member->member});
-    token_->reconfigure(std::move(update));
-    do {
+    for (const Token* const member : members_) {
+      update.members.push_back({member->serial(), false, member->member});
+      token_->reconfigure(update);
+      do {
+        turn();
+        drain();
+      } while (!haveJoined(update.members.size()));
+      // A member that has joined settles on a worker; the scheduler begins that.
       turn();
       drain();
-    } while (!isOver());
-    // Members that have joined settle on workers; the scheduler begins that.
-    turn();
-    drain();
+    }
   }
 
   ha::GroupStatus status() const { return token_->status(); }
@@ -92,16 +95,15 @@ class Run {
     return rv;
   }
 
-  // Each has joined, or failed at its first attempt.
-  bool isOver() const {
+  // So many have joined, or failed at their first attempt.
+  bool haveJoined(std::size_t count) const {
     const ha::GroupStatus now = status();
-    std::size_t done = 0;
-    for (const ha::MemberStatus& member : now.members) {
-      const bool failed = member.state.phase == ha::Phase::GivenUp ||
-                          (member.state.phase == ha::Phase::Down && member.state.attempts > 0);
-      if (failed || member.state.phase == ha::Phase::Active) ++done;
-    }
-    return done == members_.size();
+    return count == static_cast<std::size_t>(
+                        std::count_if(now.members.begin(), now.members.end(), [](const ha::MemberStatus& member) {
+                          const ha::MemberState& state = member.state;
+                          return state.phase == ha::Phase::Active || state.phase == ha::Phase::GivenUp ||
+                                 (state.phase == ha::Phase::Down && state.attempts > 0);
+                        }));
   }
 
   // Waits until what was posted to the scheduler so far has run.

@@ -18,7 +18,7 @@ namespace {
 
 constexpr std::chrono::seconds kPatience{10};  // for another manager
 
-struct Read {
+struct FileRead {
   config::Document document;
   std::optional<base::FileStamp> stamp;  // nullopt: there is no file
 };
@@ -28,11 +28,11 @@ Trouble unreadable(const config::Diagnostic& problem) {
           "Name the configuration by P11HA_CONF, or its directory by ChrystokiConfigurationPath."};
 }
 
-base::Result<Read, Trouble> readFile(const std::string& path) {
+base::Result<FileRead, Trouble> readFile(const std::string& path) {
   auto loaded = config::load(path);
-  if (loaded) return Read{std::move(loaded->document), loaded->stamp};
+  if (loaded) return FileRead{std::move(loaded->document), loaded->stamp};
   const int why = errno;
-  if (why == ENOENT && !base::stampOf(path)) return Read{config::Document::parse({}, path), std::nullopt};
+  if (why == ENOENT && !base::stampOf(path)) return FileRead{config::Document::parse({}, path), std::nullopt};
   return Failure{unreadable(loaded.error())};
 }
 

@@ -168,8 +168,11 @@ Answer afterChange(Session& session, const std::string& first, const config::Set
   std::optional<Contents> contents;
   if (pin != nullptr) {
     auto read = readContents(membersOf(group, tokens), pin);
-    if (read) contents = *std::move(read);
-    if (!read) session.console().note(read.error().what + "\n");
+    if (read) {
+      contents = *std::move(read);
+    } else {
+      session.console().note(read.error().what + "\n");
+    }
   }
   Reply reply{sentence(first + " New group configuration is:") + "\n" +
               groupText({group, settings, tokens, std::nullopt, contents ? &*contents : nullptr})};

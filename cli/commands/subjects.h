@@ -10,6 +10,7 @@ std::vector<Command> listingCommands();
 std::vector<Command> membershipCommands();
 std::vector<Command> partitionCommands();
 std::vector<Command> groupSettingsCommands();
+std::vector<Command> doctorCommands();
 std::vector<Command> recoveryCommands();
 std::vector<Command> statusCommands();
 std::vector<Command> logCommands();
@@ -17,7 +18,7 @@ std::vector<Command> slotCommands();
 std::vector<Command> generalCommands();
 
 inline constexpr std::vector<Command> (*kSubjects[])() = {
-    membershipCommands, groupSettingsCommands, synchronizeCommands, listingCommands, statusCommands,
+    membershipCommands, groupSettingsCommands, synchronizeCommands, listingCommands, statusCommands,  doctorCommands,
     recoveryCommands,   logCommands,           partitionCommands,   slotCommands,    generalCommands,
 };
 

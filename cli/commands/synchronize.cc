@@ -4,6 +4,7 @@
 #include "cli/commands/common.h"
 #include "cli/commands/subjects.h"
 #include "cli/contents.h"
+#include "cli/domain_setup.h"
 #include "cli/pins.h"
 #include "cli/reunion.h"
 #include "cli/tokens.h"
@@ -41,8 +42,7 @@ Reply plan(const config::Group& group, const Contents& contents) {
 }
 
 // What became of it, measured again.
-Answer outcome(Console& console, const config::Group& group, const Contents& before, const Contents& after,
-               const Reunion& done) {
+Answer outcome(const config::Group& group, const Contents& before, const Contents& after, const Reunion& done) {
   Reply reply{{}, Json{{"group", group.label}, {"needsSync", after.needsSync()}, {"members", Json::array()}}};
   bool isWhole = !after.needsSync();
   for (std::size_t i = 0; i < group.members.size(); ++i) {
@@ -64,9 +64,8 @@ Answer outcome(Console& console, const config::Group& group, const Contents& bef
     reply.text += sentence("Group " + group.label + " is synchronized.");
     return reply;
   }
-  console.note(reply.text);
   return Failure{Trouble{CKR_FUNCTION_FAILED, "group " + group.label + " is not synchronized on all members",
-                         "See what is said above, mend it, and run the command again."}};
+                         "See what is said above, mend it, and run the command again.", std::move(reply)}};
 }
 
 Answer synchronize(Session& session, const Arguments& arguments) {
@@ -82,16 +81,24 @@ Answer synchronize(Session& session, const Arguments& arguments) {
   const auto before = readContents(membersOf(*group, tokens), &*pin);
   if (!before) return Failure{before.error()};
   if (arguments.has("dryrun")) return plan(*group, *before);
+  const auto officer = givenPin(arguments, "sopassword");
+  if (!officer) return Failure{officer.error()};
+  if (*officer) {
+    if (auto trouble = setDomainUp(session, membersOf(*group, tokens), {*pin, **officer}, false))
+      return Failure{*std::move(trouble)};
+  }
   const auto done = reunite(*group, *settings, tokens, *pin, session.console());
   if (!done) return Failure{done.error()};
   const auto after = readContents(membersOf(*group, tokens), &*pin);
   if (!after) return Failure{after.error()};
-  return outcome(session.console(), *group, *before, *after, *done);
+  return outcome(*group, *before, *after, *done);
 }
 
 }  // namespace
 
 std::vector<Command> synchronizeCommands() {
+  Option officer = officerOption();
+  officer.help = "Likewise: members that lack domain keys get some first";
   return {{"hagroup",
            "synchronize",
            "",
@@ -101,6 +108,7 @@ std::vector<Command> synchronizeCommands() {
             {"disable", Value::None, "", Need::AtMostOne, "It is not: each object stays where it was made"},
             {"dryrun", Value::None, "", Need::AtMostOne, "Says what members lack, and copies nothing"},
             passwordOption(),
+            officer,
             jsonOption()},
            synchronize}};
 }

@@ -50,7 +50,7 @@ TEST(GroupEdit, ChangesTheKeysAsTheyAreSpelled) {
       "VirtualToken = {\nvirtualtoken7LABEL = x;\nVirtualToken7SN = 1111;\nVirtualToken7Members = 111,222; // two\n}\n"
       "HASynchronize = {\nx = 1;\n}\n");
   Group group = config::read(document).groups.at(0);
-  group.members.push_back("333");
+  group.members.emplace_back("333");
   ASSERT_TRUE(putGroup(document, group));
   EXPECT_EQ(document.text(),
             "VirtualToken = {\nvirtualtoken7LABEL = x;\nVirtualToken7SN = 1111;\n"
