@@ -6,7 +6,7 @@
 #include <map>
 #include <set>
 
-#include "compose/status_reader.h"
+#include "cli/status_text.h"
 #include "cryptoki/mechanism.h"
 #include "cryptoki/return_codes.h"
 #include "cryptoki/text.h"
@@ -42,8 +42,7 @@ void checkLog(const config::Settings& settings, Findings& findings) {
 }
 
 void checkStatusFiles(const config::Settings& settings, Findings& findings) {
-  const std::string& configured = settings.tuning.statusPath;
-  const std::string directory = configured.empty() ? compose::kStatusDirectory : configured;
+  const std::string directory = statusDirectory(settings);
   if (isUsable(directory)) return;
   findings.push_back({Weight::Note, "status", "applications cannot report in " + directory + " (hagroup status)",
                       "Make it, writable for the users of the applications, or name another by StatusPath."});

@@ -8,6 +8,7 @@ const std::vector<Family>& families() {
       {"hagroup", "ha", "HA groups"},
       {"partition", "", "What is on a member or in a group"},
       {"slot", "", "The tokens there are"},
+      {"client", "", "Where they come from"},
   };
   return all;
 }

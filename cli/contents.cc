@@ -33,14 +33,14 @@ bool isRefusal(CK_RV rv) {
          rv == CKR_PIN_INVALID;
 }
 
-struct Read {
+struct Held {
   CK_RV rv = CKR_OK;
   bool refused = false;
   std::vector<ha::InventoryEntry> entries;
 };
 
-Read read(ha::domain::TokenSession& session, const base::SecureBytes* pin) {
-  Read result;
+Held heldBy(ha::domain::TokenSession& session, const base::SecureBytes* pin) {
+  Held result;
   result.rv = session.open().rv;
   if (result.rv != CKR_OK) return result;
   if (pin != nullptr) {
@@ -54,10 +54,10 @@ Read read(ha::domain::TokenSession& session, const base::SecureBytes* pin) {
   return result;
 }
 
-Read read(const Token* token, const base::SecureBytes* pin) {
+Held heldBy(const Token* token, const base::SecureBytes* pin) {
   if (token == nullptr || !token->isThere()) return {CKR_TOKEN_NOT_PRESENT, false, {}};
   ha::domain::TokenSession session(*token->member);
-  return read(session, pin);
+  return heldBy(session, pin);
 }
 
 }  // namespace
@@ -81,7 +81,7 @@ base::Result<Contents, Trouble> readContents(std::span<const Token* const> membe
   // Several objects of a member may look alike: the second of one is the second of the other.
   std::map<std::pair<Key, unsigned>, std::size_t> known;
   for (std::size_t i = 0; i < members.size(); ++i) {
-    const Read found = read(members[i], pin);
+    const Held found = heldBy(members[i], pin);
     if (found.refused) return Failure{refusedPin(members[i]->serial(), "the user's", found.rv)};
     contents.read.push_back(found.rv);
     std::map<Key, unsigned> seen;
@@ -104,7 +104,7 @@ base::Result<Contents, Trouble> readContents(std::span<const Token* const> membe
 std::optional<Trouble> removeContents(const Token& token, const base::SecureBytes& pin) {
   // In one session: handles of private objects end with their login.
   ha::domain::TokenSession session(*token.member);
-  const Read found = read(session, &pin);
+  const Held found = heldBy(session, &pin);
   CK_RV rv = found.rv;
   for (const ha::InventoryEntry& entry : found.entries) {
     if (rv == CKR_OK) rv = session.token().destroy(entry.handle).rv;

@@ -5,6 +5,8 @@
 #include <cstdio>
 #include <ctime>
 
+#include "compose/status_reader.h"
+
 namespace p11ha::cli {
 
 using compose::GroupReport;
@@ -90,6 +92,10 @@ std::string memberLine(const ProcessReport& process, const ProcessReport* before
 }
 
 }  // namespace
+
+std::string statusDirectory(const config::Settings& settings) {
+  return settings.tuning.statusPath.empty() ? compose::kStatusDirectory : settings.tuning.statusPath;
+}
 
 std::string statusTable(const std::vector<ProcessReport>& reports, const StatusLook& look) {
   if (reports.empty()) return sentence("No running application reports.");

@@ -6,6 +6,7 @@
 
 #include "cli/answer.h"
 #include "compose/status_report.h"
+#include "config/settings.h"
 
 namespace p11ha::cli {
 
@@ -14,6 +15,9 @@ struct StatusLook {
   /// What was read before, for calls a second; nullptr: nothing.
   const std::vector<compose::ProcessReport>* before = nullptr;
 };
+
+/// Where applications write what they say.
+std::string statusDirectory(const config::Settings& settings);
 
 /// Pure, as what follows.
 std::string statusTable(const std::vector<compose::ProcessReport>& reports, const StatusLook& look);

@@ -6,7 +6,9 @@
 #include "cli/contents.h"
 #include "cli/group_text.h"
 #include "cli/pins.h"
+#include "cli/status_text.h"
 #include "cli/tokens.h"
+#include "compose/status_reader.h"
 #include "cryptoki/text.h"
 
 namespace p11ha::cli {
@@ -48,6 +50,7 @@ Answer listGroups(Session& session, const Arguments& arguments) {
   const auto groups = groupsMeant(*settings, arguments, trouble);
   if (trouble) return Failure{*trouble};
   const Tokens tokens(*settings, session.console());
+  const auto applications = compose::StatusReader(statusDirectory(*settings)).read();
   Reply reply{settingsText(*settings), settingsJson(*settings)};
   (*reply.json)["groups"] = Json::array();
   for (const config::Group& group : groups) {
@@ -61,8 +64,12 @@ Answer listGroups(Session& session, const Arguments& arguments) {
     }
     const GroupFacts facts{group, *settings, tokens, tokens.slotOfGroup(indexOf(*settings, group)),
                            contents ? &*contents : nullptr};
+    const auto reports = onlyGroup(applications, group.serial);
     reply.text += "\n" + groupText(facts);
-    (*reply.json)["groups"].push_back(groupJson(facts));
+    if (!reports.empty()) reply.text += "\n" + statusTable(reports, {session.console().isTerminal(), nullptr});
+    Json json = groupJson(facts);
+    json["applications"] = statusJson(reports)["processes"];
+    (*reply.json)["groups"].push_back(std::move(json));
   }
   return reply;
 }

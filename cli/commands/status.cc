@@ -28,8 +28,7 @@ void watch(Session& session, const std::function<Reports()>& look) {
 Answer status(Session& session, const Arguments& arguments) {
   const auto settings = session.settings();
   if (!settings) return Failure{settings.error()};
-  const std::string& configured = settings->tuning.statusPath;
-  const compose::StatusReader reader(configured.empty() ? compose::kStatusDirectory : configured);
+  const compose::StatusReader reader(statusDirectory(*settings));
   std::optional<std::string> serial;
   if (const auto name = arguments.find("group")) {
     const auto group = findGroup(*settings, *name);

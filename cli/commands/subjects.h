@@ -15,11 +15,12 @@ std::vector<Command> recoveryCommands();
 std::vector<Command> statusCommands();
 std::vector<Command> logCommands();
 std::vector<Command> slotCommands();
+std::vector<Command> clientCommands();
 std::vector<Command> generalCommands();
 
 inline constexpr std::vector<Command> (*kSubjects[])() = {
-    membershipCommands, groupSettingsCommands, synchronizeCommands, listingCommands, statusCommands,  doctorCommands,
-    recoveryCommands,   logCommands,           partitionCommands,   slotCommands,    generalCommands,
+    membershipCommands, groupSettingsCommands, synchronizeCommands, listingCommands, statusCommands, doctorCommands,
+    recoveryCommands,   logCommands,           partitionCommands,   slotCommands,    clientCommands, generalCommands,
 };
 
 }  // namespace p11ha::cli

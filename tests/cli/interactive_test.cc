@@ -86,7 +86,8 @@ class Interactive : public testing::Test {
  protected:
   Interactive() {
     std::ofstream(configuration)
-        << "p11ha = {\nModule00Path = " << kSoftHsmModule << ";\n}\nVirtualToken = {\n"
+        << "p11ha = {\nModule00Path = " << kSoftHsmModule << ";\nStatusPath = " << store.folder()
+        << ";\n}\nVirtualToken = {\n"
         << "VirtualToken00Label = demo;\nVirtualToken00SN = 17;\nVirtualToken00Members = 7;\n}\n";
     setenv("P11HA_CONF", configuration.c_str(), 1);
   }

@@ -2,7 +2,8 @@
 //
 // A transcript is lines `$ COMMAND`, of a shell, each with what it prints, standard error too, and `[STATUS]` where it
 // fails. In both @DIR@ stands for the working directory, which is the transcript's own, holds the configuration, and in
-// it tokens.conf: one that leads to three fresh SoftHSM tokens, called 154438865287, 1238700701509 and 150032. In
+// it tokens.conf: one that leads to three fresh SoftHSM tokens, called 154438865287, 1238700701509 and 150032, and to
+// applications that report in @DIR@/status. In
 // commands @PIN@ and @SOPIN@ stand for their PINs, which are never printed, and @MODULE@ for SoftHSM. Lines before the
 // first command say what it is about. With P11HA_WRITE_GOLDEN set, what is printed is written to the file instead.
 #include <gtest/gtest.h>
@@ -41,7 +42,7 @@ class Transcript : public testing::TestWithParam<std::filesystem::path> {
   Transcript() : store(3) {
     std::filesystem::create_directory(directory);
     std::ofstream tokens(directory + "/tokens.conf");
-    tokens << "p11ha = {\n";
+    tokens << "p11ha = {\n  StatusPath = " << directory << "/status;\n";
     for (std::size_t i = 0; i < 3; ++i) {
       const std::string module = "  Module0" + std::to_string(i);
       tokens << module << "Path = " << kSoftHsmModule << ";\n"
