@@ -143,7 +143,7 @@ base::Result<Reunion, Trouble> reunite(const config::Group& group, const config:
   policy.recoveryMode = ha::RecoveryMode::Enhanced;
   policy.recovery = {1, std::chrono::seconds(1), 0};
   Run run(policy, members);
-  console.note("synchronizing " + std::to_string(members.size()) + " members\n");
+  console.note("synchronizing, members: " + std::to_string(members.size()) + "\n");
   if (const CK_RV rv = run.begin(pin); rv != CKR_OK) {
     return Failure{Trouble{rv,
                            "member " + members.front()->serial() + ": C_Login answers " + cryptoki::returnCodeName(rv),

@@ -80,7 +80,7 @@ std::string_view colourOf(const MemberReport& member) {
 
 std::string memberLine(const ProcessReport& process, const ProcessReport* before, const std::string& group,
                        const MemberReport& member, bool colour) {
-  std::string error = member.lastError;
+  std::string error = member.lastError == "CKR_OK" ? "" : member.lastError;
   if (!member.cause.empty()) error += (error.empty() ? "" : ", ") + member.cause;
   if (!member.problem.empty()) error += (error.empty() ? "" : ", ") + member.problem;
   std::string text = line(member.serial, member.state, localTime(member.since), std::to_string(member.outstanding),

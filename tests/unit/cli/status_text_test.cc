@@ -18,6 +18,7 @@ ProcessReport report(std::uint64_t calls, std::int64_t written) {
   well.serves = true;
   well.calls = calls;
   well.outstanding = 3;
+  well.lastError = "CKR_OK";
   compose::MemberReport down = well;
   down.serial = "1238700701509";
   down.state = "down";
