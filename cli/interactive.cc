@@ -9,6 +9,7 @@
 #include "cli/complete.h"
 #include "cli/parse.h"
 #include "cli/run.h"
+#include "cli/tokens.h"
 
 namespace p11ha::cli {
 namespace {
@@ -16,16 +17,41 @@ namespace {
 Session* editing = nullptr;
 std::vector<std::string> offered;
 
-std::vector<std::string> valuesOf(Value kind) {
-  std::vector<std::string> values;
-  if (kind != Value::Group && kind != Value::Serial) return values;
-  const auto settings = editing->settings();
-  if (!settings) return values;
-  for (const config::Group& group : settings->groups) {
-    if (kind == Value::Group) values.push_back(group.label);
-    if (kind == Value::Serial) values.insert(values.end(), group.members.begin(), group.members.end());
+// Says nothing into a line that is being edited.
+class SilentConsole final : public Console {
+ public:
+  void out(std::string_view) override {}
+  void note(std::string_view) override {}
+  base::Result<std::string, std::string> ask(const std::string&) override { return base::Failure{std::string()}; }
+  base::Result<base::SecureBytes, std::string> askSecret(const std::string&) override {
+    return base::Failure{std::string()};
   }
-  return values;
+  bool isTerminal() const override { return false; }
+};
+
+// Nobody who presses a key waits for a server: of tokens only those of modules are looked at.
+std::vector<std::string> serialsOf(config::Settings settings) {
+  std::vector<std::string> serials;
+  for (const config::Group& group : settings.groups)
+    serials.insert(serials.end(), group.members.begin(), group.members.end());
+  settings.groups.clear();
+  settings.client.servers.clear();
+  SilentConsole silent;
+  const Tokens tokens(settings, silent);
+  for (const Token& token : tokens.all()) {
+    if (std::find(serials.begin(), serials.end(), token.serial()) == serials.end()) serials.push_back(token.serial());
+  }
+  return serials;
+}
+
+std::vector<std::string> valuesOf(Value kind) {
+  if (kind != Value::Group && kind != Value::Serial) return {};
+  const auto settings = editing->settings();
+  if (!settings) return {};
+  if (kind == Value::Serial) return serialsOf(*settings);
+  std::vector<std::string> labels;
+  for (const config::Group& group : settings->groups) labels.push_back(group.label);
+  return labels;
 }
 
 char* offerNext(const char*, int state) {
@@ -64,6 +90,8 @@ bool runInteractively(Session& session) {
   rl_readline_name = session.program().c_str();
   rl_attempted_completion_function = offer;
   using_history();
+  // What is wrong with the configuration is noted now, not into a line.
+  if (const auto settings = session.settings(); !settings) session.console().note(settings.error().what + "\n");
   while (!session.over) {
     const std::unique_ptr<char, decltype(&std::free)> line(readline(prompt.c_str()), &std::free);
     if (!line) {

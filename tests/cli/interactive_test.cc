@@ -125,6 +125,16 @@ TEST_F(Interactive, CompletesCommandsOptionsAndLabels) {
   hacm.until("hacm:> ");
 }
 
+TEST_F(Interactive, CompletesSerialNumbersOfTokens) {
+  OnTerminal hacm({kHacm, "-q"});
+  hacm.until("hacm:> ");
+  hacm.type("partition contents -se\t" + store.serial(0).substr(0, 4) + "\t -password \"\"\n");
+  // It is asked for where an empty one is given: the token was found.
+  hacm.until("Enter the password: ");
+  hacm.type(store.pin() + "\n");
+  hacm.until("Number of objects: 0");
+}
+
 TEST_F(Interactive, RemembersLinesWithoutPins) {
   OnTerminal hacm({kHacm, "-q"});
   hacm.until("hacm:> ");
