@@ -46,15 +46,19 @@ std::optional<Trouble> takenElsewhere(const config::Settings& settings, const st
   return std::nullopt;
 }
 
-// `1` + the serial number, cut to what the field holds.
-base::Result<std::string, Trouble> groupNumber(const config::Settings& settings, const std::string& serial) {
+// `1` + the serial number, cut to what the field holds; with another digit where a group or a token has that number.
+base::Result<std::string, Trouble> groupNumber(const config::Settings& settings, const Tokens& tokens,
+                                               const std::string& serial) {
   constexpr std::size_t kRest = Group::kLongestSerial - 1;
-  const std::string number = "1" + (serial.size() > kRest ? serial.substr(serial.size() - kRest) : serial);
-  const bool isTaken = std::any_of(settings.groups.begin(), settings.groups.end(), [&](const Group& group) {
-    return group.serial == number || isMember(group, number);
-  });
-  if (!isTaken) return number;
-  return Failure{Trouble{CKR_ARGUMENTS_BAD, "the group would have the number " + number + ", which is taken",
+  const std::string rest = serial.size() > kRest ? serial.substr(serial.size() - kRest) : serial;
+  for (const char digit : std::string_view("123456789")) {
+    const std::string number = digit + rest;
+    const bool isTaken = std::any_of(settings.groups.begin(), settings.groups.end(), [&](const Group& group) {
+      return group.serial == number || isMember(group, number);
+    });
+    if (!isTaken && tokens.find(number) == nullptr) return number;
+  }
+  return Failure{Trouble{CKR_ARGUMENTS_BAD, "all numbers that a group of member " + serial + " could have are taken",
                          "Make it of another member first."}};
 }
 
@@ -120,7 +124,7 @@ Answer createGroup(Session& session, const Arguments& arguments) {
   if (!token) return Failure{token.error()};
   const std::string& serial = (*token)->serial();
   if (auto trouble = takenElsewhere(*settings, serial)) return Failure{*std::move(trouble)};
-  const auto number = groupNumber(*settings, serial);
+  const auto number = groupNumber(*settings, tokens, serial);
   if (!number) return Failure{number.error()};
   const auto pins = pinsFor(session, arguments);
   if (!pins) return Failure{pins.error()};
