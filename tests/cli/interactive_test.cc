@@ -180,5 +180,23 @@ TEST_F(Interactive, EndsWhatGoesOnByEnterOrInterrupt) {
   hacm.until("hacm:> ");
 }
 
+TEST_F(Interactive, FollowsTheLogAcrossItsFiles) {
+  const std::string log = (store.folder() / "haErrorLog.txt").string();
+  std::ofstream(log) << "one\n";
+  OnTerminal hacm({kHacm, "-q"});
+  hacm.until("hacm:> ");
+  hacm.type("hagroup halog -path " + store.folder().string() + "\n");
+  hacm.until("hacm:> ");
+  hacm.type("hagroup halog -tail -f\n");
+  hacm.until("one\r\n");
+  std::ofstream(log, std::ios::app) << "two\n";
+  hacm.until("two\r\n");
+  std::filesystem::rename(log, store.folder() / "haErrorLog_20260101_000000.txt");
+  std::ofstream(log) << "three\n";
+  hacm.until("three\r\n");
+  hacm.type("\n");
+  hacm.until("Command Result : No Error");
+}
+
 }  // namespace
 }  // namespace p11ha::tests::interactive
