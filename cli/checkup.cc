@@ -3,6 +3,9 @@
 #include <unistd.h>
 
 #include <algorithm>
+#include <array>
+#include <chrono>
+#include <cstdio>
 #include <map>
 #include <set>
 
@@ -75,6 +78,14 @@ void checkPin(const CK_TOKEN_INFO& info, const std::string& subject, Findings& f
   }
 }
 
+std::string dateOf(std::chrono::sys_seconds moment) {
+  const std::chrono::year_month_day date(std::chrono::floor<std::chrono::days>(moment));
+  std::array<char, 16> text{};
+  std::snprintf(text.data(), text.size(), "%04d-%02u-%02u", int{date.year()}, unsigned{date.month()},
+                unsigned{date.day()});
+  return text.data();
+}
+
 // Names of a set, the first few in full.
 std::string few(const std::vector<std::string>& names) {
   constexpr std::size_t kMost = 8;
@@ -115,6 +126,29 @@ Findings checkConfiguration(const config::Settings& settings) {
   if (findings.empty()) findings.push_back({Weight::Fine, "configuration", "it is sound"});
   checkLog(settings, findings);
   checkStatusFiles(settings, findings);
+  return findings;
+}
+
+Findings checkCertificates(const std::vector<compose::Certificate>& certificates, std::time_t now) {
+  constexpr std::chrono::days kSoon{30};
+  const std::chrono::sys_seconds today{std::chrono::seconds(now)};
+  Findings findings;
+  for (const compose::Certificate& certificate : certificates) {
+    const std::string subject = "certificate " + certificate.file;
+    if (!certificate.expires) {
+      findings.push_back({Weight::Error, subject, "the file holds none that can be read",
+                          "Name one in section LunaSA Client, in PEM."});
+      continue;
+    }
+    const std::string until = dateOf(*certificate.expires);
+    if (*certificate.expires <= today) {
+      findings.push_back({Weight::Error, subject, "it has expired on " + until, "Have a new one made."});
+    } else if (*certificate.expires - today < kSoon) {
+      findings.push_back({Weight::Warning, subject, "it expires on " + until, "Have a new one made in time."});
+    } else {
+      findings.push_back({Weight::Fine, subject, "it is valid until " + until});
+    }
+  }
   return findings;
 }
 

@@ -7,6 +7,7 @@
 
 #include "cli/contents.h"
 #include "cli/tokens.h"
+#include "compose/certificates.h"
 
 namespace p11ha::cli {
 
@@ -22,16 +23,19 @@ using Findings = std::vector<Finding>;
 /// The configuration itself, and the directories that it names. Any thread; looks at the file system.
 Findings checkConfiguration(const config::Settings& settings);
 
-/// A token by what it says of itself; tries no PIN. Pure, as what follows. `now`: the time of day, UTC.
+/// How long the certificates for connections are good for. Pure; `now`: the time of day, UTC.
+Findings checkCertificates(const std::vector<compose::Certificate>& certificates, std::time_t now);
+
+/// A token by what it says of itself; tries no PIN. Pure, likewise.
 Findings checkToken(const std::string& serial, const Token* token, std::time_t now);
 
-/// The members of a group beside each other: how they log in, of which make they are.
+/// The members of a group beside each other: how they log in, of which make they are. Pure.
 Findings checkAlike(const config::Group& group, const std::vector<const Token*>& members);
 
 /// What some members offer and others do not. Asks them.
 Findings checkMechanisms(const config::Group& group, const std::vector<const Token*>& members);
 
-/// What some members hold and others do not.
+/// What some members hold and others do not. Pure.
 Findings checkContents(const config::Group& group, const Contents& contents);
 
 /// Whether all members hold one generation of domain keys, where they are to. Logs in with the PIN.

@@ -82,6 +82,7 @@ Answer doctor(Session& session, const Arguments& arguments) {
   const auto pin = givenPin(arguments, "password");
   if (!pin) return Failure{pin.error()};
   Findings findings = checkConfiguration(*settings);
+  append(findings, checkCertificates(compose::certificatesOf(*settings), std::time(nullptr)));
   const Tokens tokens(*settings, session.console());
   for (const config::Group& group : groups) checkGroup(group, *settings, tokens, *pin ? &**pin : nullptr, findings);
   Reply reply = shownFindings(findings);

@@ -54,6 +54,7 @@ hacm hagroup addMember -serialNumber "$P11HA_MEMBER_2" -group demo -password env
 hacm hagroup addMember -serialNumber "$P11HA_MEMBER_3" -group demo -password env:P11HA_PIN -sopassword env:P11HA_SO_PIN
 hacm hagroup doctor -password env:P11HA_PIN
 said "all members that are there share a cloning domain"
+said "certificate $folder/cluster/pki/client.pem: it expires on"
 
 pkcs11-tool --module "$P11HA_MODULE" --login --pin env:P11HA_PIN --keypairgen --key-type EC:prime256v1 --label demo-key \
   --id 01 >/dev/null 2>&1 || failed "no key pair can be made"

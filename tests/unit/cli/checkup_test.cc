@@ -65,6 +65,16 @@ TEST(Checkup, ComparesClocks) {
   EXPECT_THAT(only(cli::checkToken("A", &looked, kNow), Weight::Fine), HasSubstr("it is there"));
 }
 
+TEST(Checkup, TellsHowLongCertificatesAreGoodFor) {
+  const auto after = [](std::chrono::seconds time) {
+    return cli::checkCertificates({{"c.pem", std::chrono::sys_seconds(std::chrono::seconds(kNow) + time)}}, kNow);
+  };
+  EXPECT_EQ(only(after(std::chrono::days(30)), Weight::Fine), "it is valid until 2026-01-31");
+  EXPECT_EQ(only(after(std::chrono::days(29)), Weight::Warning), "it expires on 2026-01-30");
+  EXPECT_EQ(only(after(std::chrono::seconds(0)), Weight::Error), "it has expired on 2026-01-01");
+  EXPECT_THAT(only(cli::checkCertificates({{"c.pem", std::nullopt}}, kNow), Weight::Error), HasSubstr("none"));
+}
+
 TEST(Checkup, NamesMechanismsThatAreNotOnAllMembers) {
   config::Group group;
   group.label = "g";
