@@ -92,4 +92,6 @@ base::Result<SecureBytes, std::string> StandardConsole::askSecret(const std::str
 
 bool StandardConsole::isTerminal() const { return isatty(STDOUT_FILENO) != 0; }
 
+bool StandardConsole::showsProgress() const { return isatty(STDERR_FILENO) != 0; }
+
 }  // namespace p11ha::cli

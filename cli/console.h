@@ -26,6 +26,8 @@ class Console {
 
   /// Answers go to a terminal.
   virtual bool isTerminal() const = 0;
+  /// So do notes: a line of them may be written over.
+  virtual bool showsProgress() const = 0;
 };
 
 /// That of the process.
@@ -36,6 +38,7 @@ class StandardConsole final : public Console {
   base::Result<std::string, std::string> ask(const std::string& question) override;
   base::Result<base::SecureBytes, std::string> askSecret(const std::string& question) override;
   bool isTerminal() const override;
+  bool showsProgress() const override;
 };
 
 }  // namespace p11ha::cli

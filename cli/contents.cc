@@ -62,13 +62,14 @@ Held heldBy(const Token* token, const base::SecureBytes* pin) {
 
 }  // namespace
 
-bool Contents::needsSync() const {
-  return std::any_of(items.begin(), items.end(), [&](const Item& item) {
-    for (std::size_t i = 0; i < read.size(); ++i) {
-      if (read[i] == CKR_OK && item.handles[i] == CK_INVALID_HANDLE) return true;
-    }
-    return false;
-  });
+bool Contents::needsSync() const { return missing() != 0; }
+
+std::size_t Contents::missing() const {
+  std::size_t lacking = 0;
+  for (std::size_t i = 0; i < read.size(); ++i) {
+    if (read[i] == CKR_OK) lacking += items.size() - count(i);
+  }
+  return lacking;
 }
 
 std::size_t Contents::count(std::size_t member) const {

@@ -24,6 +24,8 @@ struct Contents {
 
   /// Some member that could be read lacks what another holds.
   bool needsSync() const;
+  /// Objects that members that could be read lack, those of each added up.
+  std::size_t missing() const;
   /// Objects on that member.
   std::size_t count(std::size_t member) const;
 };

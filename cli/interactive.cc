@@ -27,6 +27,7 @@ class SilentConsole final : public Console {
     return base::Failure{std::string()};
   }
   bool isTerminal() const override { return false; }
+  bool showsProgress() const override { return false; }
 };
 
 // Nobody who presses a key waits for a server: of tokens only those of modules are looked at.

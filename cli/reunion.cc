@@ -1,6 +1,7 @@
 #include "cli/reunion.h"
 
 #include <algorithm>
+#include <atomic>
 #include <chrono>
 #include <future>
 #include <memory>
@@ -38,24 +39,72 @@ class Remarks final : public halog::Sink {
   std::vector<std::string> remarks_ P11HA_GUARDED_BY(mutex_);
 };
 
+// Counts the objects that a member is given.
+class CountedMember final : public cryptoki::Member {
+ public:
+  CountedMember(std::shared_ptr<cryptoki::Member> member, std::atomic<std::size_t>& given)
+      : member_(std::move(member)), given_(given) {}
+
+  const std::string& serial() const override { return member_->serial(); }
+  CK_RV attach() override { return member_->attach(); }
+  std::string problem() const override { return member_->problem(); }
+  cryptoki::Standing standing() const override { return member_->standing(); }
+  cryptoki::Outcome execute(const cryptoki::Call& call) override {
+    const cryptoki::Outcome outcome = member_->execute(call);
+    if (outcome.rv == CKR_OK && (call.fn == Fn::CreateObject || call.fn == Fn::UnwrapKey)) given_.fetch_add(1);
+    return outcome;
+  }
+
+ private:
+  const std::shared_ptr<cryptoki::Member> member_;
+  std::atomic<std::size_t>& given_;
+};
+
+// Of so many objects, on a line that is written over; nothing where nobody sees it.
+class ProgressBar {
+ public:
+  ProgressBar(Console& console, std::size_t total) : console_(console), total_(console.showsProgress() ? total : 0) {}
+
+  // p11ha gives members objects of its own, too: never more than there are.
+  void show(std::size_t given) const {
+    if (total_ == 0) return;
+    constexpr std::size_t kWidth = 40;
+    const std::size_t done = std::min(given, total_);
+    std::string bar(kWidth * done / total_, '#');
+    bar.resize(kWidth, ' ');
+    console_.note("\r        [" + bar + "] " + std::to_string(done) + " of " + std::to_string(total_) + " objects");
+  }
+  void end() const {
+    if (total_ != 0) console_.note("\n");
+  }
+
+ private:
+  Console& console_;
+  const std::size_t total_;
+};
+
 // A group in this process, for as long as it takes. The order of its parts is that in which they must live.
 class Run {
  public:
-  Run(ha::GroupPolicy policy, std::vector<const Token*> members)
-      : policy_(std::move(policy)), members_(std::move(members)) {}
+  Run(ha::GroupPolicy policy, const std::vector<const Token*>& members, const ProgressBar& bar)
+      : policy_(std::move(policy)), bar_(bar) {
+    for (const Token* const member : members)
+      members_.push_back(std::make_shared<CountedMember>(member->member, given_));
+  }
   ~Run() {
     if (!token_) return;
     token_->endWaiting();
     token_->stop();
     scheduler_.stop();
-    drain();
+    while (!workers_.drain(clock_.now() + std::chrono::seconds(1))) {
+    }
   }
   Run(const Run&) = delete;
   Run& operator=(const Run&) = delete;
 
   CK_RV begin(const base::SecureBytes& pin) {
     token_ = std::make_unique<ha::VirtualToken>(CK_SLOT_ID{0}, ha::Face::Group, policy_,
-                                                std::vector<ha::MemberSpec>{{members_.front()->member, false}},
+                                                std::vector<ha::MemberSpec>{{members_.front(), false}},
                                                 ha::Ports{clock_, scheduler_, workers_, log_, sessions_});
     token_->start();
     CK_SESSION_HANDLE handle = CK_INVALID_HANDLE;
@@ -68,8 +117,8 @@ class Run {
   // not tried again.
   void joinAll() {
     ha::GroupUpdate update{policy_, {}, false, {}};
-    for (const Token* const member : members_) {
-      update.members.push_back({member->serial(), false, member->member});
+    for (const auto& member : members_) {
+      update.members.push_back({member->serial(), false, member});
       token_->reconfigure(update);
       do {
         turn();
@@ -114,12 +163,14 @@ class Run {
   }
 
   void drain() {
-    while (!workers_.drain(clock_.now() + std::chrono::seconds(1))) {
-    }
+    while (!workers_.drain(clock_.now() + std::chrono::milliseconds(100))) bar_.show(given_.load());
+    bar_.show(given_.load());
   }
 
   const ha::GroupPolicy policy_;
-  const std::vector<const Token*> members_;
+  const ProgressBar& bar_;
+  std::atomic<std::size_t> given_{0};
+  std::vector<std::shared_ptr<cryptoki::Member>> members_;
   base::SystemClock clock_;
   Remarks log_;
   ha::SessionTable sessions_;
@@ -131,7 +182,8 @@ class Run {
 }  // namespace
 
 base::Result<Reunion, Trouble> reunite(const config::Group& group, const config::Settings& settings,
-                                       const Tokens& tokens, const base::SecureBytes& pin, Console& console) {
+                                       const Tokens& tokens, const base::SecureBytes& pin, std::size_t missing,
+                                       Console& console) {
   std::vector<const Token*> members = membersOf(group, tokens);
   std::erase_if(members, [](const Token* token) { return token == nullptr || !token->isThere(); });
   if (members.empty()) {
@@ -142,7 +194,8 @@ base::Result<Reunion, Trouble> reunite(const config::Group& group, const config:
   policy.synchronize = true;
   policy.recoveryMode = ha::RecoveryMode::Enhanced;
   policy.recovery = {1, std::chrono::seconds(1), 0};
-  Run run(policy, members);
+  const ProgressBar bar(console, missing);
+  Run run(policy, members, bar);
   console.note("synchronizing, members: " + std::to_string(members.size()) + "\n");
   if (const CK_RV rv = run.begin(pin); rv != CKR_OK) {
     return Failure{Trouble{rv,
@@ -150,6 +203,7 @@ base::Result<Reunion, Trouble> reunite(const config::Group& group, const config:
                            "Nothing was copied."}};
   }
   run.joinAll();
+  bar.end();
   Reunion reunion{{}, run.log().remarks()};
   for (const ha::MemberStatus& member : run.status().members) {
     const bool joined = member.state.phase == ha::Phase::Active;

@@ -194,7 +194,7 @@ void propagate(Session& session, const Group& group, const config::Settings& set
   if (!group.synchronize) return;
   const auto contents = readContents(membersOf(group, tokens), &pin);
   if (!contents || !contents->needsSync()) return;
-  const auto done = reunite(group, settings, tokens, pin, session.console());
+  const auto done = reunite(group, settings, tokens, pin, contents->missing(), session.console());
   if (!done) return session.console().note(done.error().what + "\n");
   for (const Reunion::Member& member : done->members) {
     if (member.rv != CKR_OK)

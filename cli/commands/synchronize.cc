@@ -87,7 +87,7 @@ Answer synchronize(Session& session, const Arguments& arguments) {
     if (auto trouble = setDomainUp(session, membersOf(*group, tokens), {*pin, **officer}, false))
       return Failure{*std::move(trouble)};
   }
-  const auto done = reunite(*group, *settings, tokens, *pin, session.console());
+  const auto done = reunite(*group, *settings, tokens, *pin, before->missing(), session.console());
   if (!done) return Failure{done.error()};
   const auto after = readContents(membersOf(*group, tokens), &*pin);
   if (!after) return Failure{after.error()};

@@ -10,6 +10,7 @@
 #include <filesystem>
 #include <fstream>
 
+#include "tests/support/program.h"
 #include "tests/support/softhsm.h"
 
 namespace p11ha::tests::interactive {
@@ -92,7 +93,7 @@ class Interactive : public testing::Test {
     setenv("P11HA_CONF", configuration.c_str(), 1);
   }
 
-  SoftHsmStore store{1};
+  SoftHsmStore store{2};
   const std::string configuration = (store.folder() / "Chrystoki.conf").string();
 };
 
@@ -178,6 +179,26 @@ TEST_F(Interactive, EndsWhatGoesOnByEnterOrInterrupt) {
   hacm.type("\003");
   hacm.until("Command Result : No Error");
   hacm.until("hacm:> ");
+}
+
+TEST_F(Interactive, ShowsHowFarCopyingIs) {
+  const std::string file = (store.folder() / "data").string();
+  std::ofstream(file) << "data";
+  ASSERT_EQ(
+      runCommandLine("pkcs11-tool --module " + std::string(kSoftHsmModule) + " --token-label member1 --login --pin " +
+                     store.pin() + " --write-object " + file + " --type data --label one 2>&1")
+          .status,
+      0);
+  OnTerminal hacm({kHacm, "-q"});
+  hacm.until("hacm:> ");
+  hacm.type("hagroup createGroup -se " + store.serial(0) + " -l g -p " + store.pin() + "\n");
+  hacm.until("or 'quit' to stop: ");
+  hacm.type("copy\n");
+  hacm.until("Command Result : No Error");
+  hacm.until("hacm:> ");
+  hacm.type("hagroup addMember -se " + store.serial(1) + " -g g -p " + store.pin() + "\n");
+  hacm.until("[########################################] 1 of 1 objects\r\n");
+  hacm.until("Needs sync:  no");
 }
 
 TEST_F(Interactive, FollowsTheLogAcrossItsFiles) {
