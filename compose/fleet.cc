@@ -15,9 +15,7 @@ Fleet::Fleet(const config::Settings& settings, cryptoki::Modules& modules, bool 
   if (!several_) return;
   // Each is to have a slot. To groups only those matter that they name.
   base::Lock lock(mutex_);
-  for (const auto& remote : remotes_) {
-    for (const std::string& serial : remote->serials()) token(serial);
-  }
+  takeInRemotes();
 }
 
 Fleet::~Fleet() = default;
@@ -144,8 +142,15 @@ std::shared_ptr<Member> Fleet::member(const std::string& serial) {
   return viewOf(token(serial));
 }
 
+void Fleet::takeInRemotes() {
+  for (const auto& remote : remotes_) {
+    for (const std::string& serial : remote->serials()) token(serial);
+  }
+}
+
 std::vector<std::shared_ptr<Member>> Fleet::all() {
   base::Lock lock(mutex_);
+  takeInRemotes();
   std::vector<std::shared_ptr<Member>> views;
   for (const std::string& serial : order_) views.push_back(viewOf(token(serial)));
   return views;

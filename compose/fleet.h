@@ -63,6 +63,7 @@ class Fleet {
                  std::vector<std::string>& complaints);
   void connect(const config::Settings& settings, std::vector<std::string>& complaints);
   void add(const std::string& serial, std::shared_ptr<cryptoki::Member> token) P11HA_EXCLUDES(mutex_);
+  void takeInRemotes() P11HA_REQUIRES(mutex_);
   RemoteTokens* homeOf(const std::string& serial) const P11HA_REQUIRES(mutex_);
   const std::shared_ptr<cryptoki::Member>& token(const std::string& serial) P11HA_REQUIRES(mutex_);
   std::shared_ptr<cryptoki::Member> unseen(const std::string& serial) P11HA_REQUIRES(mutex_);

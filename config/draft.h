@@ -5,22 +5,12 @@
 #include <map>
 #include <string>
 #include <string_view>
-#include <tuple>
 #include <vector>
 
+#include "config/schema.h"
 #include "config/settings.h"
 
 namespace p11ha::config {
-
-/// Which one of a repeated key: the NN, or the label, that its name holds.
-struct Place {
-  unsigned number = 0;
-  std::string label;
-
-  friend bool operator<(const Place& a, const Place& b) {
-    return std::tie(a.number, a.label) < std::tie(b.number, b.label);
-  }
-};
 
 /// What sections other than VirtualToken say of a group.
 struct LabelDraft {

@@ -4,7 +4,6 @@
 #include <unistd.h>
 
 #include <cerrno>
-#include <filesystem>
 #include <random>
 #include <utility>
 
@@ -17,20 +16,7 @@ namespace {
 
 using Problem = std::string;
 
-constexpr int kMostLinks = 40;  // as the kernel has it
 constexpr int kMostNames = 100;
-
-/// What `path` names in the end, existing or not.
-base::Result<std::filesystem::path, Problem> followLinks(std::filesystem::path path) {
-  for (int i = 0; i < kMostLinks; ++i) {
-    std::error_code error;
-    if (!std::filesystem::is_symlink(std::filesystem::symlink_status(path, error))) return path;
-    const auto target = std::filesystem::read_symlink(path, error);
-    if (error) return base::Failure{error.message()};
-    path = target.is_absolute() ? target : path.parent_path() / target;
-  }
-  return base::Failure{errorText(ELOOP)};
-}
 
 /// A new file in a directory; removed at the end unless it was renamed.
 class Temporary {

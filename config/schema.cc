@@ -426,4 +426,33 @@ std::optional<std::string> objection(std::string_view section, std::string_view 
   return "expected " + expectation(*row->row, target) + found(value);
 }
 
+std::string spelledIn(const Document& document, std::string_view section, std::string_view name, const Place& place) {
+  const auto isIt = [&](const Entry& entry) {
+    const Section* const known = findSection(section);
+    const auto found = known == nullptr ? std::nullopt : findRow(*known, entry.key);
+    return found && found->row->name == name && found->place.number == place.number &&
+           equalsIgnoringCase(found->place.label, place.label);
+  };
+  for (const Entry& entry : document.entries(section)) {
+    if (isIt(entry)) return entry.key;
+  }
+  std::string key(name);
+  std::string digits = std::to_string(place.number);
+  if (digits.size() < 2) digits.insert(0, "0");
+  if (const std::size_t at = key.find("NN"); at != std::string::npos) key.replace(at, 2, digits);
+  if (key.starts_with("<label>")) key.replace(0, std::string_view("<label>").size(), place.label);
+  return key;
+}
+
+Edit put(Document& document, std::string_view section, std::string_view name, const Place& place,
+         std::string_view value) {
+  const std::string key = spelledIn(document, section, name, place);
+  if (auto wrong = objection(section, key, value)) return base::Failure{*std::move(wrong)};
+  return document.set(section, key, value);
+}
+
+bool drop(Document& document, std::string_view section, std::string_view name, const Place& place) {
+  return document.eraseKey(section, spelledIn(document, section, name, place));
+}
+
 }  // namespace p11ha::config

@@ -5,7 +5,10 @@
 #include <optional>
 #include <string>
 #include <string_view>
+#include <tuple>
 #include <vector>
+
+#include "config/document.h"
 
 namespace p11ha::config {
 
@@ -24,6 +27,27 @@ std::vector<KeyDescription> describeKeys();
 /// What read() would have against `key = value` in `section`, taken alone: "expected a whole number from 1 to 1200,
 /// found "x"". nullopt where nothing, and for sections that p11ha does not read. Any thread; cannot fail.
 std::optional<std::string> objection(std::string_view section, std::string_view key, std::string_view value);
+
+/// Which one of a repeated key: the NN, or the label, that its name holds.
+struct Place {
+  unsigned number = 0;
+  std::string label;
+
+  friend bool operator<(const Place& a, const Place& b) {
+    return std::tie(a.number, a.label) < std::tie(b.number, b.label);
+  }
+};
+
+/// The key `name` of the table (NN: `place.number`, <label>: `place.label`) as the document spells it, an alias too; as
+/// the table has it where the document has none. Any thread; cannot fail.
+std::string spelledIn(const Document& document, std::string_view section, std::string_view name, const Place& place);
+
+/// Document::set() of that key. Refused, too, where read() would object to the value: "expected ...".
+Edit put(Document& document, std::string_view section, std::string_view name, const Place& place,
+         std::string_view value);
+
+/// Document::eraseKey() of that key.
+bool drop(Document& document, std::string_view section, std::string_view name, const Place& place);
 
 /// Whether read() looks at the section.
 bool isOurSection(std::string_view section);

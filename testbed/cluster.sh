@@ -213,25 +213,9 @@ write_tokens() {
     END { for (k = 1; k <= count; k++) print k, "local", serials[k], "member" k }' >"$dir/cluster.new"
 }
 
+# All but the group, which the manager makes.
 write_configuration() {
-  local label=$1 serials=() digit first_sn
-  mapfile -t serials < <(awk '{ print $3 }' "$dir/cluster.new")
-  # 16 characters is all that the serial number of a token has room for; a member may have that one already.
-  for digit in {1..9}; do
-    first_sn=$digit${serials[0]}
-    ((${#serials[0]} < 16)) || first_sn=$digit${serials[0]: -15}
-    [[ " ${serials[*]} " == *" $first_sn "* ]] || break
-  done
   cat >"$dir/Chrystoki.conf" <<TEXT
-VirtualToken = {
-   VirtualToken00Label = $label;
-   VirtualToken00SN = $first_sn;
-   VirtualToken00Members = $(printf '%s, ' "${serials[@]}" | sed 's/, $//');
-   VirtualTokenActiveRecovery = activeEnhanced;
-}
-HASynchronize = {
-   $label = 1;
-}
 HAConfiguration = {
    HAOnly = 1;
    reconnAtt = -1;
@@ -282,12 +266,23 @@ write_env() {
   } >"$dir/env"
 }
 
-# join_domain PIN SO_PIN: the cloning domain of the members.
-join_domain() {
-  P11HA_CONF=$dir/Chrystoki.conf SOFTHSM2_CONF=$dir/softhsm2.conf P11HA_FAILING_MODULE=$softhsm \
-    P11HA_FAILING_CONTROL=$dir/failing P11HA_PIN=$1 P11HA_SO_PIN=$2 "$build_dir/bin/p11ha-domain" --quiet join \
-    >"$dir/failing/said" 2>&1 || failed "p11ha-domain: $(tr '\n' ' ' <"$dir/failing/said")"
-  rm -f "$dir/failing/said"
+# make_group LABEL PIN SO_PIN DOMAIN: of all members, in their order; where DOMAIN is not empty, with a cloning domain.
+make_group() {
+  local serials=() serial
+  mapfile -t serials < <(awk '{ print $3 }' "$dir/cluster.new")
+  manage() {
+    P11HA_CONF=$dir/Chrystoki.conf SOFTHSM2_CONF=$dir/softhsm2.conf P11HA_FAILING_MODULE=$softhsm \
+      P11HA_FAILING_CONTROL=$dir/failing P11HA_PIN=$pin P11HA_SO_PIN=$so_pin "$build_dir/bin/hacm" hagroup "$@" \
+      >"$dir/failing/said" 2>&1 || failed "hacm: $(tr '\n' ' ' <"$dir/failing/said")"
+    rm -f "$dir/failing/said"
+  }
+  local label=$1 pin=$2 so_pin=$3
+  manage recoveryMode -mode activeEnhanced
+  manage createGroup -serialNumber "${serials[0]}" -label "$label" -password env:P11HA_PIN
+  for serial in "${serials[@]:1}"; do
+    manage addMember -serialNumber "$serial" -group "$label" -password env:P11HA_PIN
+  done
+  [[ -z $4 ]] || manage synchronize -group "$label" -password env:P11HA_PIN -sopassword env:P11HA_SO_PIN
 }
 
 check_label() {
@@ -344,7 +339,7 @@ up() {
   need softhsm2-util softhsm2
   need pkcs11-tool opensc
   [[ -e $softhsm ]] || failed "$softhsm is missing: apt-get install softhsm2"
-  [[ -z $domain || -x $build_dir/bin/p11ha-domain ]] || failed "$build_dir/bin/p11ha-domain is missing: build p11ha first"
+  [[ -x $build_dir/bin/hacm ]] || failed "$build_dir/bin/hacm is missing: build p11ha first"
   [[ -e $build_dir/lib/p11ha-failing.so ]] || failed "$build_dir/lib/p11ha-failing.so is missing: build p11ha first"
 
   mkdir -p -- "$wanted"
@@ -364,9 +359,9 @@ up() {
     "$source_dir/testbed/pki.sh" "$dir/pki" client ca client
     for ((k = count + 1; k <= count + remote; k++)); do write_remote "$k" "$pin" "$so_pin"; done
   fi
-  write_configuration "$label"
+  write_configuration
   (umask 077 && write_env "$label" "$pin" "$so_pin")
-  [[ -z $domain ]] || join_domain "$pin" "$so_pin"
+  make_group "$label" "$pin" "$so_pin" "$domain"
   mv "$dir/cluster.new" "$dir/cluster"
   trap - EXIT
 }

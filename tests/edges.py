@@ -9,7 +9,7 @@ import sys
 
 INCLUDE = re.compile(r'^\s*#\s*include\s*([<"])([^">]+)[">]', re.M)
 # The only rooms that may see these libraries.
-CONFINED = {"boost/asio": {"transport", "testbed"}, "openssl/": {"ha", "transport", "testbed"}}
+CONFINED = {"boost/asio": {"transport", "testbed"}, "openssl/": {"ha", "transport", "testbed"}, "editline/": {"cli"}}
 
 
 def main(source, edges_file):

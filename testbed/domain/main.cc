@@ -8,14 +8,14 @@
 #include <string>
 #include <vector>
 
+#include "cli/domain_text.h"
+#include "cli/pin_source.h"
 #include "compose/compose.h"
 #include "config/load.h"
 #include "config/locate.h"
 #include "config/settings.h"
 #include "cryptoki/modules.h"
 #include "ha/domain/domain.h"
-#include "testbed/domain/pin.h"
-#include "testbed/domain/report_text.h"
 
 namespace {
 
@@ -26,8 +26,8 @@ using ha::domain::Report;
 struct Options {
   std::string configuration = config::locate(config::Environment::ofProcess());
   std::string group;
-  testbed::PinSource userPin{"P11HA_PIN", {}};
-  testbed::PinSource officerPin{"P11HA_SO_PIN", {}};
+  cli::PinSource userPin{"P11HA_PIN", {}};
+  cli::PinSource officerPin{"P11HA_SO_PIN", {}};
   bool plan = false;
   bool renew = false;
   bool quiet = false;
@@ -68,8 +68,8 @@ struct Pins {
 };
 
 std::optional<Pins> pinsOf(const Options& options) {
-  auto user = testbed::readPin(options.userPin);
-  auto officer = testbed::readPin(options.officerPin);
+  auto user = cli::readPin(options.userPin);
+  auto officer = cli::readPin(options.officerPin);
   for (const auto* pin : {&user, &officer}) {
     if (*pin) continue;
     failed(pin->error());
@@ -112,14 +112,14 @@ int run(const Options& options, const std::string& command) {
   Report report;
   if (command == "status") {
     report = ha::domain::status(candidates);
-    std::fputs(testbed::statusText(report).c_str(), stdout);
+    std::fputs(cli::statusText(report).c_str(), stdout);
   } else {
     report = command == "join" ? ha::domain::join(candidates, {options.plan, options.renew}, progress)
                                : ha::domain::renewAfterRemoval(candidates, options.plan, progress);
-    std::fputs(testbed::joinText(report).c_str(), stdout);
+    std::fputs(cli::joinText(report).c_str(), stdout);
   }
   composition.fleet->close();
-  return testbed::exitStatus(report);
+  return cli::exitStatus(report);
 }
 
 }  // namespace

@@ -1,4 +1,4 @@
-#include "testbed/domain/pin.h"
+#include "cli/pin_source.h"
 
 #include <unistd.h>
 
@@ -6,7 +6,7 @@
 #include <cstdlib>
 #include <cstring>
 
-namespace p11ha::testbed {
+namespace p11ha::cli {
 
 using base::Failure;
 using base::SecureBytes;
@@ -45,4 +45,4 @@ base::Result<std::optional<SecureBytes>, std::string> readPin(const PinSource& s
   return atHand(SecureBytes(value, value + length));
 }
 
-}  // namespace p11ha::testbed
+}  // namespace p11ha::cli

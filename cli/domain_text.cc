@@ -1,6 +1,6 @@
-#include "testbed/domain/report_text.h"
+#include "cli/domain_text.h"
 
-namespace p11ha::testbed {
+namespace p11ha::cli {
 
 using ha::domain::Generation;
 using ha::domain::MemberReport;
@@ -81,4 +81,4 @@ int exitStatus(const Report& report) {
   return bad ? 1 : 0;
 }
 
-}  // namespace p11ha::testbed
+}  // namespace p11ha::cli

@@ -1,4 +1,4 @@
-// A PIN from where nobody else sees it: an environment variable or a file descriptor, never the command line.
+// A PIN from where nobody else sees it: an environment variable or a file descriptor.
 #pragma once
 
 #include <optional>
@@ -7,7 +7,7 @@
 #include "base/result.h"
 #include "base/secure_bytes.h"
 
-namespace p11ha::testbed {
+namespace p11ha::cli {
 
 struct PinSource {
   std::string variable;
@@ -18,4 +18,4 @@ struct PinSource {
 /// error names the source and what is wrong with it, never the PIN.
 base::Result<std::optional<base::SecureBytes>, std::string> readPin(const PinSource& source);
 
-}  // namespace p11ha::testbed
+}  // namespace p11ha::cli

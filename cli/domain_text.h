@@ -5,7 +5,7 @@
 
 #include "ha/domain/domain.h"
 
-namespace p11ha::testbed {
+namespace p11ha::cli {
 
 /// A line a member, and what it all amounts to. Pure.
 std::string joinText(const ha::domain::Report& report);
@@ -14,4 +14,4 @@ std::string statusText(const ha::domain::Report& report);
 /// 0: as was asked for; 1: not, or not for all.
 int exitStatus(const ha::domain::Report& report);
 
-}  // namespace p11ha::testbed
+}  // namespace p11ha::cli

@@ -1,0 +1,47 @@
+#include "cli/commands/common.h"
+
+#include <algorithm>
+
+#include "config/group_edit.h"
+
+namespace p11ha::cli {
+
+std::string row(std::string_view label, const std::string& value, std::size_t width, std::string_view gap) {
+  const std::string indent(width > label.size() ? width - label.size() : 0, ' ');
+  return indent + std::string(label) + std::string(gap) + value + "\n";
+}
+
+bool isMember(const config::Group& group, const std::string& serial) {
+  return std::find(group.members.begin(), group.members.end(), serial) != group.members.end();
+}
+
+std::optional<Trouble> set(config::Document& document, std::string_view option, std::string_view section,
+                           std::string_view key, const config::Place& place, const std::string& value) {
+  const auto done = config::put(document, section, key, place, value);
+  if (done) return std::nullopt;
+  return Trouble{CKR_ARGUMENTS_BAD, "-" + std::string(option) + ": " + done.error(), "Nothing was changed."};
+}
+
+base::Result<config::Settings, Trouble> setAlone(Session& session, std::string_view option, std::string_view section,
+                                                 std::string_view key, const std::string& value) {
+  return session.change([&](config::Document& document, const config::Settings&) {
+    return set(document, option, section, key, {}, value);
+  });
+}
+
+base::Result<config::Group, Trouble> changeGroup(Session& session, const std::string& name,
+                                                 const std::function<std::optional<Trouble>(config::Group&)>& edit) {
+  std::optional<config::Group> changed;
+  const auto done = session.change([&](config::Document& document, const config::Settings& now) {
+    const auto group = findGroup(now, name);
+    if (!group) return std::optional(group.error());
+    changed = *group;
+    if (auto trouble = edit(*changed)) return trouble;
+    const auto written = config::putGroup(document, *changed);
+    return written ? std::nullopt : std::optional(Trouble{CKR_ARGUMENTS_BAD, written.error(), "Nothing was changed."});
+  });
+  if (!done) return base::Failure{done.error()};
+  return *changed;
+}
+
+}  // namespace p11ha::cli

@@ -1,0 +1,40 @@
+// What the commands of several subjects have in common.
+#pragma once
+
+#include <string>
+#include <string_view>
+
+#include "cli/command.h"
+#include "cli/parse.h"
+#include "cli/session.h"
+#include "config/schema.h"
+
+namespace p11ha::cli {
+
+/// The options that mean a group, or ask for JSON.
+inline Option groupOption(Need need) {
+  return {"group", Value::Group, "label", need, "The group: its label or its number"};
+}
+inline Option jsonOption() {
+  return {"json", Value::None, "", Need::Optional, "One JSON document instead of the text"};
+}
+
+/// "label:" so that all labels of a table end in one column, then the value.
+std::string row(std::string_view label, const std::string& value, std::size_t width, std::string_view gap);
+
+/// Whether a group has a member, among all or among those on standby.
+bool isMember(const config::Group& group, const std::string& serial);
+
+/// Writes one key of the configuration, from what the user gave for an option.
+std::optional<Trouble> set(config::Document& document, std::string_view option, std::string_view section,
+                           std::string_view key, const config::Place& place, const std::string& value);
+
+/// Changes nothing but that key.
+base::Result<config::Settings, Trouble> setAlone(Session& session, std::string_view option, std::string_view section,
+                                                 std::string_view key, const std::string& value);
+
+/// Changes one group of the configuration: what it is then.
+base::Result<config::Group, Trouble> changeGroup(Session& session, const std::string& name,
+                                                 const std::function<std::optional<Trouble>(config::Group&)>& edit);
+
+}  // namespace p11ha::cli

@@ -1,0 +1,173 @@
+// What there is: tokens and groups.
+#include <algorithm>
+
+#include "cli/commands/common.h"
+#include "cli/commands/subjects.h"
+#include "cli/contents.h"
+#include "cli/group_text.h"
+#include "cli/pins.h"
+#include "cli/status_text.h"
+#include "cli/tokens.h"
+#include "compose/status_reader.h"
+#include "cryptoki/text.h"
+
+namespace p11ha::cli {
+namespace {
+
+using base::Failure;
+using base::SecureBytes;
+
+// The PIN by which a group's contents are read: given, or asked for where somebody can answer; nullopt: nobody said.
+base::Result<std::optional<SecureBytes>, Trouble> pinToLook(Session& session, const Arguments& arguments,
+                                                            const config::Group& group) {
+  if (arguments.has("password") || arguments.has("json")) return givenPin(arguments, "password");
+  auto asked = session.console().askSecret(
+      "        If you would like to see synchronization data for group " + group.label +
+      ",\n        please enter the password for the group members.\n\n        Enter the password: ");
+  if (!asked || asked->empty()) return std::optional<SecureBytes>();
+  return std::optional(*std::move(asked));
+}
+
+std::vector<config::Group> groupsMeant(const config::Settings& settings, const Arguments& arguments,
+                                       std::optional<Trouble>& trouble) {
+  if (!arguments.has("group")) return settings.groups;
+  const auto group = findGroup(settings, arguments.text("group"));
+  if (group) return {*group};
+  trouble = group.error();
+  return {};
+}
+
+std::size_t indexOf(const config::Settings& settings, const config::Group& group) {
+  const auto found = std::find_if(settings.groups.begin(), settings.groups.end(),
+                                  [&](const config::Group& each) { return each.serial == group.serial; });
+  return static_cast<std::size_t>(found - settings.groups.begin());
+}
+
+Answer listGroups(Session& session, const Arguments& arguments) {
+  const auto settings = session.settings();
+  if (!settings) return Failure{settings.error()};
+  std::optional<Trouble> trouble;
+  const auto groups = groupsMeant(*settings, arguments, trouble);
+  if (trouble) return Failure{*trouble};
+  const Tokens tokens(*settings, session.console());
+  const auto applications = compose::StatusReader(statusDirectory(*settings)).read();
+  Reply reply{settingsText(*settings), settingsJson(*settings)};
+  (*reply.json)["groups"] = Json::array();
+  for (const config::Group& group : groups) {
+    const auto pin = pinToLook(session, arguments, group);
+    if (!pin) return Failure{pin.error()};
+    std::optional<Contents> contents;
+    if (*pin) {
+      auto read = readContents(membersOf(group, tokens), &**pin);
+      if (!read) return Failure{read.error()};
+      contents = *std::move(read);
+    }
+    const GroupFacts facts{group, *settings, tokens, tokens.slotOfGroup(indexOf(*settings, group)),
+                           contents ? &*contents : nullptr};
+    const auto reports = onlyGroup(applications, group.serial);
+    reply.text += "\n" + groupText(facts);
+    if (!reports.empty()) reply.text += "\n" + statusTable(reports, {session.console().isTerminal(), nullptr});
+    Json json = groupJson(facts);
+    json["applications"] = statusJson(reports)["processes"];
+    (*reply.json)["groups"].push_back(std::move(json));
+  }
+  return reply;
+}
+
+std::string arrow(std::string_view label, const std::string& value) {
+  std::string text = "        " + std::string(label) + " ->";
+  text.resize(std::max<std::size_t>(text.size() + 1, 32), ' ');
+  return text + value + "\n";
+}
+
+std::string version(const CK_VERSION& version) {
+  return std::to_string(version.major) + "." + std::to_string(version.minor);
+}
+
+struct Slot {
+  unsigned id;
+  std::string label, serial, model, firmware, description;
+};
+
+std::vector<Slot> slotsOf(const config::Settings& settings, const Tokens& tokens) {
+  std::vector<Slot> slots;
+  for (const Token& token : tokens.all()) {
+    if (!token.isThere()) continue;
+    slots.push_back({*tokens.slotOf(token.serial()), token.label(), token.serial(), cryptoki::unpad(token.info.model),
+                     version(token.info.firmwareVersion), "Net Token Slot"});
+  }
+  for (std::size_t i = 0; i < settings.groups.size(); ++i) {
+    const config::Group& group = settings.groups[i];
+    slots.push_back({tokens.slotOfGroup(i), group.label, group.serial, "LunaVirtual", "", "HA Virtual Card Slot"});
+  }
+  return slots;
+}
+
+Answer listSlots(Session& session, const Arguments&) {
+  const auto settings = session.settings();
+  if (!settings) return Failure{settings.error()};
+  const Tokens tokens(*settings, session.console());
+  Reply reply{{}, Json{{"slots", Json::array()}}};
+  for (const Slot& slot : slotsOf(*settings, tokens)) {
+    reply.text += arrow("Slot Id", std::to_string(slot.id)) + arrow("Label", slot.label) +
+                  arrow("Serial Number", slot.serial) + arrow("Model", slot.model) +
+                  (slot.firmware.empty() ? "" : arrow("Firmware Version", slot.firmware)) +
+                  arrow("Slot Description", slot.description) + "\n";
+    (*reply.json)["slots"].push_back({{"slot", slot.id},
+                                      {"label", slot.label},
+                                      {"serial", slot.serial},
+                                      {"model", slot.model},
+                                      {"firmware", slot.firmware.empty() ? Json() : Json(slot.firmware)},
+                                      {"description", slot.description}});
+  }
+  if (session.currentSlot) reply.text += arrow("Current Slot Id", std::to_string(*session.currentSlot));
+  if (reply.text.empty()) reply.text = sentence("There is no token: no module, server or group is configured.");
+  if (reply.text.ends_with("\n\n")) reply.text.pop_back();
+  return reply;
+}
+
+Answer setSlot(Session& session, const Arguments& arguments) {
+  const auto settings = session.settings();
+  if (!settings) return Failure{settings.error()};
+  const Tokens tokens(*settings, session.console());
+  const auto wanted = slotNumber(arguments.text("slot"));
+  std::vector<std::string> there;
+  for (const Slot& slot : slotsOf(*settings, tokens)) {
+    if (wanted == slot.id) {
+      session.currentSlot = wanted;
+      return Reply{sentence("Current Slot Id: " + std::to_string(slot.id) + " (" + slot.label + ")")};
+    }
+    there.push_back(std::to_string(slot.id) + " (" + slot.label + ")");
+  }
+  return Failure{
+      Trouble{CKR_SLOT_ID_INVALID,
+              "there is no slot " + config::inQuotes(arguments.text("slot")) + "; there are " + listed(there),
+              "See `slot list`."}};
+}
+
+}  // namespace
+
+std::vector<Command> listingCommands() {
+  return {
+      {"hagroup",
+       "listGroups",
+       "",
+       "Lists groups and their members",
+       {groupOption(Need::Optional), passwordOption(), jsonOption()},
+       listGroups},
+  };
+}
+
+std::vector<Command> slotCommands() {
+  return {
+      {"slot", "list", "", "Lists tokens, then groups", {jsonOption()}, listSlots},
+      {"slot",
+       "set",
+       "",
+       "Sets the slot that `partition` commands mean which name none",
+       {{"slot", Value::Number, "N", Need::Required, "Its number in `slot list`"}},
+       setSlot},
+  };
+}
+
+}  // namespace p11ha::cli

@@ -1,0 +1,45 @@
+// What members hold, side by side. Compared by what objects show of themselves: an inventory, no proof ("Identity" in
+// CLONING.md).
+#pragma once
+
+#include <span>
+#include <string>
+#include <vector>
+
+#include "base/secure_bytes.h"
+#include "cli/tokens.h"
+#include "ha/identity.h"
+
+namespace p11ha::cli {
+
+/// An object that a user made, on the members that hold one like it.
+struct Item {
+  ha::Identity identity;
+  std::vector<CK_OBJECT_HANDLE> handles;  ///< one for each member; CK_INVALID_HANDLE: it is not there
+};
+
+struct Contents {
+  std::vector<Item> items;  ///< by label, class and ID
+  std::vector<CK_RV> read;  ///< for each member; not CKR_OK: its objects are not known
+
+  /// Some member that could be read lacks what another holds.
+  bool needsSync() const;
+  /// Objects that members that could be read lack, those of each added up.
+  std::size_t missing() const;
+  /// Objects on that member.
+  std::size_t count(std::size_t member) const;
+};
+
+/// Reads the token objects of members, in their order, p11ha's own left out; nullptr: one that nobody shows. All of
+/// them take the same PIN; without one only public objects are seen. The first member that refuses it ends the reading:
+/// no other is asked. Blocks as the members' calls do.
+base::Result<Contents, Trouble> readContents(std::span<const Token* const> members, const base::SecureBytes* pin);
+
+/// Destroys all that the user made on that token, p11ha's own objects stay.
+std::optional<Trouble> removeContents(const Token& token, const base::SecureBytes& pin);
+
+/// "Private Key", "Data" ...
+std::string kindOf(const ha::Identity& identity);
+std::string labelOf(const ha::Identity& identity);
+
+}  // namespace p11ha::cli

@@ -1,0 +1,28 @@
+#include "cli/domain_setup.h"
+
+#include "cli/domain_text.h"
+#include "ha/domain/domain.h"
+
+namespace p11ha::cli {
+
+std::optional<Trouble> setDomainUp(Session& session, std::span<const Token* const> members, const DomainPins& pins,
+                                   bool renew) {
+  Console& console = session.console();
+  console.note(kDomainCost);
+  std::vector<ha::domain::Candidate> candidates;
+  for (const Token* const token : members) {
+    if (token != nullptr && token->isThere()) candidates.push_back({*token->member, &pins.user, &pins.officer});
+  }
+  const auto progress = [&](const std::string& serial, const std::string& step) {
+    console.note("member " + serial + ": " + step + "\n");
+  };
+  const ha::domain::Report report =
+      renew ? ha::domain::renewAfterRemoval(candidates, false, progress) : ha::domain::join(candidates, {}, progress);
+  const std::string text = joinText(report);
+  console.note(text);
+  if (exitStatus(report) == 0) return std::nullopt;
+  return Trouble{CKR_FUNCTION_FAILED, "the cloning domain was not set up: " + report.problem,
+                 "Mend that and run the command again, or leave -sopassword out."};
+}
+
+}  // namespace p11ha::cli

@@ -1,0 +1,36 @@
+#include "cli/pause.h"
+
+#include <poll.h>
+#include <unistd.h>
+
+#include <array>
+
+namespace p11ha::cli {
+namespace {
+
+volatile std::sig_atomic_t interrupted = 0;
+
+void interrupt(int) { interrupted = 1; }
+
+}  // namespace
+
+Interruptible::Interruptible() {
+  interrupted = 0;
+  struct sigaction ours {};
+  ours.sa_handler = interrupt;  // without SA_RESTART: poll() comes back
+  sigaction(SIGINT, &ours, &before_);
+}
+
+Interruptible::~Interruptible() { sigaction(SIGINT, &before_, nullptr); }
+
+bool Interruptible::pause(std::chrono::milliseconds time) const {
+  if (interrupted != 0) return false;
+  pollfd input{STDIN_FILENO, POLLIN, 0};
+  const nfds_t watched = isatty(STDIN_FILENO) != 0 ? 1 : 0;
+  if (poll(&input, watched, static_cast<int>(time.count())) <= 0) return interrupted == 0;
+  // What ended it is not a command.
+  std::array<char, 256> line{};
+  return read(STDIN_FILENO, line.data(), line.size()) < 0;
+}
+
+}  // namespace p11ha::cli

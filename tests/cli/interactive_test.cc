@@ -1,0 +1,223 @@
+// hacm on a terminal.
+#include <gmock/gmock.h>
+#include <gtest/gtest.h>
+#include <poll.h>
+#include <pty.h>
+#include <signal.h>
+#include <sys/wait.h>
+#include <unistd.h>
+
+#include <filesystem>
+#include <fstream>
+
+#include "tests/support/program.h"
+#include "tests/support/softhsm.h"
+
+namespace p11ha::tests::interactive {
+namespace {
+
+using testing::HasSubstr;
+using testing::Not;
+
+constexpr const char* kHacm = P11HA_BINARY_DIR "/bin/hacm";
+
+/// A program on a terminal of its own. One thread.
+class OnTerminal {
+ public:
+  explicit OnTerminal(const std::vector<std::string>& words) {
+    child_ = forkpty(&terminal_, nullptr, nullptr, nullptr);
+    if (child_ != 0) return;
+    std::vector<char*> argv;
+    for (const std::string& word : words) argv.push_back(const_cast<char*>(word.c_str()));
+    argv.push_back(nullptr);
+    setenv("TERM", "xterm", 1);
+    execv(argv[0], argv.data());
+    _exit(127);
+  }
+  ~OnTerminal() {
+    if (!ended_) kill(child_, SIGKILL);
+    end();
+    close(terminal_);
+  }
+
+  /// Waits until `text` has been printed after what was waited for before; all that was up to then.
+  std::string until(const std::string& text) {
+    std::string seen;
+    while (unread_.find(text) == std::string::npos && readMore()) {
+    }
+    const std::size_t at = unread_.find(text);
+    EXPECT_NE(at, std::string::npos) << "\"" << text << "\" does not come: " << unread_;
+    seen = unread_.substr(0, at == std::string::npos ? at : at + text.size());
+    unread_.erase(0, seen.size());
+    return seen;
+  }
+  void type(const std::string& keys) { EXPECT_EQ(write(terminal_, keys.data(), keys.size()), ssize_t(keys.size())); }
+  /// Waits for its end; one that does not come is brought about, and -1.
+  int end() {
+    if (ended_) return status_;
+    while (readMore()) {
+    }
+    kill(child_, SIGKILL);  // nothing to one that has ended
+    int status = 0;
+    waitpid(child_, &status, 0);
+    ended_ = true;
+    return status_ = WIFEXITED(status) ? WEXITSTATUS(status) : -1;
+  }
+
+ private:
+  static constexpr int kPatience = 60'000;
+
+  bool readMore() {
+    char piece[4096];
+    pollfd ready{terminal_, POLLIN, 0};
+    if (poll(&ready, 1, kPatience) != 1) return false;
+    const ssize_t got = read(terminal_, piece, sizeof piece);
+    if (got > 0) unread_.append(piece, static_cast<std::size_t>(got));
+    return got > 0;
+  }
+
+  pid_t child_ = -1;
+  int terminal_ = -1;
+  int status_ = -1;
+  bool ended_ = false;
+  std::string unread_;
+};
+
+class Interactive : public testing::Test {
+ protected:
+  Interactive() {
+    std::ofstream(configuration)
+        << "p11ha = {\nModule00Path = " << kSoftHsmModule << ";\nStatusPath = " << store.folder()
+        << ";\n}\nVirtualToken = {\n"
+        << "VirtualToken00Label = demo;\nVirtualToken00SN = 17;\nVirtualToken00Members = 7;\n}\n";
+    setenv("P11HA_CONF", configuration.c_str(), 1);
+  }
+
+  SoftHsmStore store{2};
+  const std::string configuration = (store.folder() / "Chrystoki.conf").string();
+};
+
+TEST_F(Interactive, PromptsByItsNameUntilExit) {
+  OnTerminal hacm({kHacm});
+  hacm.until("hacm:> ");
+  hacm.type("ha rt -c 3\n");
+  hacm.until("        HA Auto Recovery Count has been set to 3\r\n\r\nCommand Result : No Error\r\n\r\nhacm:> ");
+  hacm.type("nonsense\n");
+  hacm.until("Command Result : 0x7 (CKR_ARGUMENTS_BAD)\r\n\r\nhacm:> ");
+  hacm.type("exit\n");
+  EXPECT_EQ(hacm.end(), 0);
+}
+
+TEST_F(Interactive, IsLunacmWhereItIsCalledSo) {
+  const std::string link = (store.folder() / "lunacm").string();
+  std::filesystem::create_symlink(kHacm, link);
+  OnTerminal lunacm({link, "-q"});
+  EXPECT_THAT(lunacm.until("lunacm:> "), Not(HasSubstr("exit")));
+  lunacm.type("exit\n");
+  EXPECT_EQ(lunacm.end(), 0);
+}
+
+TEST_F(Interactive, CompletesCommandsOptionsAndLabels) {
+  OnTerminal hacm({kHacm, "-q"});
+  hacm.until("hacm:> ");
+  // Lines are shown by moving the cursor about: it is what they do that tells.
+  hacm.type("hag\trecover -g\td\t\n");
+  hacm.until("HA group demo has been told to recover its members.");
+  hacm.until("hacm:> ");
+}
+
+TEST_F(Interactive, CompletesSerialNumbersOfTokens) {
+  OnTerminal hacm({kHacm, "-q"});
+  hacm.until("hacm:> ");
+  hacm.type("partition contents -se\t" + store.serial(0).substr(0, 4) + "\t -password \"\"\n");
+  // It is asked for where an empty one is given: the token was found.
+  hacm.until("Enter the password: ");
+  hacm.type(store.pin() + "\n");
+  hacm.until("Number of objects: 0");
+}
+
+TEST_F(Interactive, RemembersLinesWithoutPins) {
+  OnTerminal hacm({kHacm, "-q"});
+  hacm.until("hacm:> ");
+  hacm.type("ha haonly -show\n");
+  hacm.until("(HA Only is enabled)");
+  hacm.until("hacm:> ");
+  hacm.type("partition contents -serialNumber 1 -password sesame\n");
+  hacm.until("hacm:> ");
+  hacm.type("\033[A\n");
+  hacm.until("ha haonly -show");
+  hacm.until("(HA Only is enabled)");
+}
+
+TEST_F(Interactive, AsksForPinsWithoutShowingThem) {
+  OnTerminal hacm({kHacm, "-q"});
+  hacm.until("hacm:> ");
+  hacm.type("hagroup createGroup -serialNumber " + store.serial(0) + " -label real\n");
+  hacm.until("Enter the password: ");
+  hacm.type(store.pin() + "\n");
+  const std::string answer = hacm.until("Command Result : No Error");
+  EXPECT_THAT(answer, HasSubstr("********"));
+  EXPECT_THAT(answer, HasSubstr("New group with label \"real\" created"));
+  EXPECT_THAT(answer, Not(HasSubstr(store.pin())));
+  hacm.until("hacm:> ");
+  hacm.type("ha listgroups -group real\n");
+  hacm.until("        please enter the password for the group members.\r\n\r\n        Enter the password: ");
+  hacm.type("\n");
+  hacm.until("Needs sync:  unknown");
+}
+
+TEST_F(Interactive, EndsWhatGoesOnByEnterOrInterrupt) {
+  OnTerminal hacm({kHacm, "-q"});
+  hacm.until("hacm:> ");
+  hacm.type("hagroup status -watch\n");
+  hacm.until("No running application reports.");
+  hacm.type("\n");
+  hacm.until("Command Result : No Error");
+  hacm.until("hacm:> ");
+  hacm.type("hagroup status -watch\n");
+  hacm.until("No running application reports.");
+  hacm.type("\003");
+  hacm.until("Command Result : No Error");
+  hacm.until("hacm:> ");
+}
+
+TEST_F(Interactive, ShowsHowFarCopyingIs) {
+  const std::string file = (store.folder() / "data").string();
+  std::ofstream(file) << "data";
+  ASSERT_EQ(
+      runCommandLine("pkcs11-tool --module " + std::string(kSoftHsmModule) + " --token-label member1 --login --pin " +
+                     store.pin() + " --write-object " + file + " --type data --label one 2>&1")
+          .status,
+      0);
+  OnTerminal hacm({kHacm, "-q"});
+  hacm.until("hacm:> ");
+  hacm.type("hagroup createGroup -se " + store.serial(0) + " -l g -p " + store.pin() + "\n");
+  hacm.until("or 'quit' to stop: ");
+  hacm.type("copy\n");
+  hacm.until("Command Result : No Error");
+  hacm.until("hacm:> ");
+  hacm.type("hagroup addMember -se " + store.serial(1) + " -g g -p " + store.pin() + "\n");
+  hacm.until("[########################################] 1 of 1 objects\r\n");
+  hacm.until("Needs sync:  no");
+}
+
+TEST_F(Interactive, FollowsTheLogAcrossItsFiles) {
+  const std::string log = (store.folder() / "haErrorLog.txt").string();
+  std::ofstream(log) << "one\n";
+  OnTerminal hacm({kHacm, "-q"});
+  hacm.until("hacm:> ");
+  hacm.type("hagroup halog -path " + store.folder().string() + "\n");
+  hacm.until("hacm:> ");
+  hacm.type("hagroup halog -tail -f\n");
+  hacm.until("one\r\n");
+  std::ofstream(log, std::ios::app) << "two\n";
+  hacm.until("two\r\n");
+  std::filesystem::rename(log, store.folder() / "haErrorLog_20260101_000000.txt");
+  std::ofstream(log) << "three\n";
+  hacm.until("three\r\n");
+  hacm.type("\n");
+  hacm.until("Command Result : No Error");
+}
+
+}  // namespace
+}  // namespace p11ha::tests::interactive
