@@ -304,6 +304,23 @@ TEST_F(GroupResync, WhatWasChangedWhileAMemberWasAwayIsChangedThere) {
   EXPECT_EQ(logged("gives way"), 0U) << log();
 }
 
+// A secret key is known by its name, which then is another everywhere.
+TEST_F(GroupResync, WhatAnotherProcessChangedAndBroughtOverIsKnownThere) {
+  CK_OBJECT_HANDLE object = 0;
+  ASSERT_EQ(createSecret("old", object), CKR_OK);
+  ASSERT_TRUE(lose(2));
+  Template change{text(CKA_LABEL, "new")};
+  for (std::size_t i = 0; i < direct.size(); ++i) {
+    const auto there = findOn(i, {text(CKA_LABEL, "old")});
+    ASSERT_EQ(there.size(), 1U);
+    ASSERT_EQ(softHsm->C_SetAttributeValue(direct[i], there.front(), change.data(), change.size()), CKR_OK);
+  }
+  ASSERT_TRUE(recover(2));
+  EXPECT_EQ(labelled("new"), "1 1 1");
+  ASSERT_EQ(destroy(object), CKR_OK);
+  EXPECT_EQ(labelled("new"), "0 0 0");
+}
+
 TEST_F(GroupResync, WhatWasRenamedAndThenDestroyedIsKnownByItsOldName) {
   CK_OBJECT_HANDLE secret = 0;
   ASSERT_EQ(generateAes(absent, secret), CKR_OK);
