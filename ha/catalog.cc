@@ -145,6 +145,7 @@ Proof Catalog::proveAbout(const notes::Subject& subject, const ObjectPtr& object
       // With neither value nor application, the name is all there is of it.
       return subject.print.empty() && identity.material.empty() ? Proof::Same : Proof::Different;
     case CKO_PRIVATE_KEY: {
+      if (!subject.material.empty()) return proveAt(object, subject.material, among, own);
       if (subject.print.empty() || !identity.lent) return Proof::Impossible;
       if (const Proof its = settle(object, among, own); its != Proof::Same)
         return its == Proof::Unreachable ? its : Proof::Impossible;
@@ -167,6 +168,24 @@ Proof Catalog::proveAbout(const notes::Subject& subject, const ObjectPtr& object
     default:
       return Proof::Impossible;
   }
+}
+
+// Is a private key, on any of those members, made of that?
+Proof Catalog::proveAt(const ObjectPtr& object, const std::vector<std::uint8_t>& material, MemberMask among,
+                       OwnSession own) {
+  Identity assumed = object->identity();
+  assumed.material = material;
+  Proof proof = Proof::Unreachable;
+  for (GroupMember& member : group_.each(among & object->usable())) {
+    const std::uint32_t epoch = member.epoch.load(std::memory_order_acquire);
+    const CK_OBJECT_HANDLE at = object->at(member.index, epoch);
+    if (at == CK_INVALID_HANDLE) continue;
+    ControlSession::Use session(member.*own);
+    if (session.open(*member.token, epoch).rv != CKR_OK) continue;
+    proof = provePrivate(assumed, {member, session.handle(), at});
+    if (proof == Proof::Same || proof == Proof::Different) break;
+  }
+  return proof;
 }
 
 void Catalog::findPublicParts(GroupMember& member, std::uint32_t epoch, CK_SESSION_HANDLE session,

@@ -100,11 +100,23 @@ void put(Out& to, const Subject& subject) {
   to.bytes(subject.label);
   to.bytes(subject.id);
   to.bytes(subject.print);
+  to.bytes(subject.material);
   to.byte(subject.witness ? 1 : 0);
   if (!subject.witness) return;
   to.number(subject.witness->way);
   to.plain(subject.witness->salt);
   to.bytes(subject.witness->answer);
+}
+
+std::vector<std::uint8_t> printOf(const std::vector<std::uint8_t>& material) {
+  std::vector<std::uint8_t> print(SHA256_DIGEST_LENGTH);
+  SHA256(material.data(), material.size(), print.data());
+  return print;
+}
+
+bool isMaterialOf(const Subject& subject) {
+  return subject.objectClass == CKO_PRIVATE_KEY && subject.material.size() <= kMostMaterial &&
+         subject.print == printOf(subject.material);
 }
 
 Subject getSubject(In& from) {
@@ -116,6 +128,8 @@ Subject getSubject(In& from) {
   subject.id = from.copy();
   subject.print = from.copy();
   if (!subject.print.empty() && subject.print.size() != SHA256_DIGEST_LENGTH) from.fail();
+  subject.material = from.copy();
+  if (!subject.material.empty() && !isMaterialOf(subject)) from.fail();
   if (!from.flag()) return subject;
   Witness& witness = subject.witness.emplace();
   witness.way = from.number();
@@ -186,11 +200,11 @@ Change getChange(In& from) {
 }  // namespace
 
 Subject subjectOf(const Identity& identity) {
-  Subject subject{identity.objectClass, identity.type, identity.isPrivate, identity.label, identity.id, {}, {}};
-  if (!identity.material.empty()) {
-    subject.print.resize(SHA256_DIGEST_LENGTH);
-    SHA256(identity.material.data(), identity.material.size(), subject.print.data());
-  }
+  Subject subject{identity.objectClass, identity.type, identity.isPrivate, identity.label, identity.id, {}, {}, {}};
+  if (identity.material.empty()) return subject;
+  subject.print = printOf(identity.material);
+  const bool showsIt = identity.objectClass != CKO_PRIVATE_KEY || identity.type == CKK_RSA;
+  if (!showsIt && identity.material.size() <= kMostMaterial) subject.material = identity.material;
   return subject;
 }
 

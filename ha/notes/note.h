@@ -22,6 +22,9 @@ inline constexpr std::string_view kApplication = "p11ha";
 /// The longest CKA_VALUE of one.
 inline constexpr std::size_t kMostBytes = 64UL << 10;
 
+/// The longest Subject::material.
+inline constexpr std::size_t kMostMaterial = 4096;
+
 /// The token object that a note is about.
 struct Subject {
   CK_OBJECT_CLASS objectClass = CK_UNAVAILABLE_INFORMATION;
@@ -31,6 +34,9 @@ struct Subject {
   std::vector<std::uint8_t> id;
   /// SHA-256 of Identity::material; empty where nothing tells.
   std::vector<std::uint8_t> print;
+  /// Of a private key that does not show what it is made of: Identity::material itself, at most kMostMaterial bytes. Once
+  /// the public key beside it is gone, nothing else tells it from others.
+  std::vector<std::uint8_t> material;
   /// Of a secret key, whose print is but a check value. Only in a private note.
   std::optional<Witness> witness;
 

@@ -138,6 +138,21 @@ INSTANTIATE_TEST_SUITE_P(Kinds, GroupResyncOf,
                                          "EcPair", "AesKey", "GenericSecret"),
                          [](const auto& tested) { return std::string(tested.param); });
 
+// As after a resync that was cut off: the process that does the rest sees a private key that shows nothing of itself.
+TEST_F(GroupResync, APrivateKeyWithoutItsPublicKeyIsKnownByItsTombstone) {
+  Pair pair;
+  ASSERT_EQ(generate(CKM_EC_KEY_PAIR_GEN, absent, pair), CKR_OK);
+  ASSERT_TRUE(lose(1));
+  ASSERT_EQ(destroy(pair.publicKey), CKR_OK);
+  ASSERT_EQ(destroy(pair.privateKey), CKR_OK);
+  const auto there = findOn(1, {text(CKA_LABEL, absent), ofClass(publicKeys)});
+  ASSERT_EQ(there.size(), 1U);
+  ASSERT_EQ(softHsm->C_DestroyObject(direct[1], there.front()), CKR_OK);
+  startAnew();
+  ASSERT_TRUE(recover(1));
+  EXPECT_EQ(labelled(absent), "0 0 0") << log();
+}
+
 TEST_F(GroupResync, AKeyThatNothingCanProveIsLeftAlone) {
   CK_OBJECT_HANDLE key = 0;
   // Of a public key there is no private note, so that nothing is written down that tells it from another.

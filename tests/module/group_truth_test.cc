@@ -521,7 +521,7 @@ TEST_F(GroupTruth, OldRecordsOfNoKeyAreSwept) {
   CK_OBJECT_HANDLE key = 0;
   ASSERT_EQ(generateAes("aes", key), CKR_OK);
   const auto plant = [&](const std::string& group, const std::string& label, std::uint64_t at) {
-    ha::notes::Subject about{CKO_SECRET_KEY, CKK_AES, true, {label.begin(), label.end()}, {}, {}, {}};
+    ha::notes::Subject about{CKO_SECRET_KEY, CKK_AES, true, {label.begin(), label.end()}, {}, {}, {}, {}};
     const auto value = ha::notes::encode({group, ha::notes::Record{about, {}, at}});
     CK_OBJECT_CLASS data = CKO_DATA;
     Template wanted{ofClass(data),          flag(CKA_TOKEN),

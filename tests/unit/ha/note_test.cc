@@ -17,7 +17,7 @@ Identity key(const std::string& label, std::vector<std::uint8_t> material = {1, 
 }
 
 Subject secret() {
-  Subject subject{CKO_SECRET_KEY, CKK_AES, true, {'k'}, {1, 2}, std::vector<std::uint8_t>(32, 9), {}};
+  Subject subject{CKO_SECRET_KEY, CKK_AES, true, {'k'}, {1, 2}, std::vector<std::uint8_t>(32, 9), {}, {}};
   subject.witness = Witness{3, {}, {4, 5, 6}};
   subject.witness->salt.fill(8);
   return subject;
@@ -50,6 +50,14 @@ TEST(Note, IsNothingCutOrContinued) {
     value.push_back(0);
     EXPECT_FALSE(decode(value));
   }
+}
+
+TEST(Note, WhoseMaterialIsAnothersIsNone) {
+  Note note{"1000", Tombstone{subjectOf(key("one")), 1, false}};
+  ASSERT_FALSE(std::get<Tombstone>(note.says).about.material.empty());
+  ASSERT_TRUE(decode(encode(note)));
+  std::get<Tombstone>(note.says).about.material.push_back(0);
+  EXPECT_FALSE(decode(encode(note)));
 }
 
 TEST(Note, OfWhatIsTooLongIsNone) {
