@@ -91,7 +91,8 @@ CK_RV LocalMember::find() {
 Outcome LocalMember::execute(const Call& call) {
   const detail::Lowering& way = lowering(call.fn);
   if (way.route == Route::Slot) return executeInSlot(call);
-  if (SoftHsmStore* const store = store_.load(std::memory_order_acquire)) return {store->run(module_->functions(), call), Fate::Answered};
+  if (SoftHsmStore* const store = store_.load(std::memory_order_acquire))
+    return {store->run(module_->functions(), call), Fate::Answered};
   return {way.run(module_->functions(), call.words.data()), Fate::Answered};
 }
 

@@ -40,8 +40,8 @@ class LocalModule {
   /// The slots that hold a token now; the rv of the module where it will not tell.
   base::Result<std::vector<TokenInSlot>, CK_RV> tokens() const;
 
-  /// Where the token of that serial number is in a file store of SoftHSM: makes the calls of its sessions. nullptr: they
-  /// are made as they are. Owned by the module.
+  /// Where the token of that serial number is in a file store of SoftHSM: makes the calls of its sessions. nullptr:
+  /// they are made as they are. Owned by the module.
   SoftHsmStore* storeOf(const std::string& serial) P11HA_EXCLUDES(findingStores_);
 
   /// Where somebody else has finalized the module: initialises it again.

@@ -129,9 +129,7 @@ CK_OBJECT_HANDLE Turn::put(const Claim& claim) {
   }
 }
 
-CK_RV Turn::drop(CK_OBJECT_HANDLE handle) {
-  return member_.execute(makeCall<Fn::DestroyObject>(session_, handle)).rv;
-}
+CK_RV Turn::drop(CK_OBJECT_HANDLE handle) { return member_.execute(makeCall<Fn::DestroyObject>(session_, handle)).rv; }
 
 // Nothing, and the turn is over: the member does not say.
 std::optional<std::vector<Turn::Seen>> Turn::look() {

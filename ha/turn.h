@@ -41,11 +41,11 @@ class Turn {
   Turn(const Turn&) = delete;
   Turn& operator=(const Turn&) = delete;
 
-  /// Says that it is about to draw a number, and returns the highest that others have. What an earlier turn of the owner
-  /// has left there, as the member was lost, is taken away.
+  /// Says that it is about to draw a number, and returns the highest that others have. What an earlier turn of the
+  /// owner has left there, as the member was lost, is taken away.
   std::uint64_t enter();
-  /// Draws that number, which is above all that enter() returned of the members on which the owner wants a turn at once:
-  /// as it has the same on each, no two owners wait for one another.
+  /// Draws that number, which is above all that enter() returned of the members on which the owner wants a turn at
+  /// once: as it has the same on each, no two owners wait for one another.
   void draw(std::uint64_t number);
   /// Until nobody is before it. `meanwhile` is called now and then.
   void wait(const std::function<void()>& meanwhile = {});

@@ -10,8 +10,8 @@
 
 namespace p11ha::ha {
 
-/// One number for all of them; in sessions of its own. On a member that does not answer there is none. One thread; blocks
-/// as Turn does.
+/// One number for all of them; in sessions of its own. On a member that does not answer there is none. One thread;
+/// blocks as Turn does.
 class Turns {
  public:
   /// `epochs`: of the members, by index.

@@ -34,8 +34,8 @@ struct Subject {
   std::vector<std::uint8_t> id;
   /// SHA-256 of Identity::material; empty where nothing tells.
   std::vector<std::uint8_t> print;
-  /// Of a private key that does not show what it is made of: Identity::material itself, at most kMostMaterial bytes. Once
-  /// the public key beside it is gone, nothing else tells it from others.
+  /// Of a private key that does not show what it is made of: Identity::material itself, at most kMostMaterial bytes.
+  /// Once the public key beside it is gone, nothing else tells it from others.
   std::vector<std::uint8_t> material;
   /// Of a secret key, whose print is but a check value. Only in a private note.
   std::optional<Witness> witness;
