@@ -1,11 +1,15 @@
 #include "ha/turns.h"
 
 #include <algorithm>
+#include <system_error>
+
+#include "base/quiet_thread.h"
 
 namespace p11ha::ha {
 
 Turns::Turns(Group& group, MemberMask members, const std::array<std::uint32_t, kMaxMembers>& epochs,
              std::uint64_t owner) {
+  base::Lock lock(mutex_);
   for (GroupMember& member : group.each(members)) {
     const std::uint32_t epoch = epochs.at(member.index);
     CK_SESSION_HANDLE session = CK_INVALID_HANDLE;
@@ -15,10 +19,24 @@ Turns::Turns(Group& group, MemberMask members, const std::array<std::uint32_t, k
   std::uint64_t highest = 0;
   for (Held& held : held_) highest = std::max(highest, held.turn->enter());
   for (Held& held : held_) held.turn->draw(highest + 1);
-  for (Held& held : held_) held.turn->wait([this] { renew(); });
+  const auto meanwhile = [this]() P11HA_NO_THREAD_SAFETY_ANALYSIS { renewAll(); };
+  for (Held& held : held_) held.turn->wait(meanwhile);
+  if (held_.empty()) return;
+  try {
+    renewing_ = base::quietThread([this] { stayAlive(); });
+  } catch (const std::system_error&) {
+    // Then it is alive as often as renew() is called.
+  }
 }
 
 Turns::~Turns() {
+  {
+    base::Lock lock(mutex_);
+    isOver_ = true;
+    ended_.notifyAll();
+  }
+  if (renewing_.joinable()) renewing_.join();
+  base::Lock lock(mutex_);
   for (Held& held : held_) {
     if (held.member.lostSince(held.epoch)) {
       held.turn->forget();
@@ -29,7 +47,26 @@ Turns::~Turns() {
   }
 }
 
+void Turns::stayAlive() {
+  base::Lock lock(mutex_);
+  while (!isOver_) {
+    ended_.waitUntil(mutex_, base::now() + Turn::Patience().renewal());
+    if (!isOver_) renewAll();
+  }
+}
+
 MemberMask Turns::members() const {
+  base::Lock lock(mutex_);
+  return ours();
+}
+
+MemberMask Turns::renew() {
+  base::Lock lock(mutex_);
+  renewAll();
+  return ours();
+}
+
+MemberMask Turns::ours() const {
   MemberMask all = 0;
   for (const Held& held : held_) {
     if (held.turn->isOurs() && !held.member.lostSince(held.epoch)) all |= bit(held.member.index);
@@ -37,11 +74,10 @@ MemberMask Turns::members() const {
   return all;
 }
 
-MemberMask Turns::renew() {
+void Turns::renewAll() {
   for (Held& held : held_) {
     if (!held.member.lostSince(held.epoch)) held.turn->renew();
   }
-  return members();
 }
 
 }  // namespace p11ha::ha
