@@ -43,6 +43,7 @@ int checkFiles(std::uint64_t seed, const std::vector<std::string>& journals, con
     for (const Line& line : JournalReader(journal).more()) story.add(std::filesystem::path(journal).stem(), line);
   }
   std::vector<MemberListing> members;
+  members.reserve(listings.size());
   for (const std::string& listing : listings) {
     members.push_back({std::filesystem::path(listing).stem(), JournalReader(listing).more()});
   }
