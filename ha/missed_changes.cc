@@ -26,6 +26,9 @@ Beforehand MissedChanges::before(const ObjectPtr& object) {
   Beforehand known{subjectOf(object), {}};
   for (const GroupMember& member : group_.each(group_.view().synced)) {
     const std::uint32_t epoch = member.epoch.load(std::memory_order_acquire);
+    // Another process that makes it may not have come to that member when it was looked for.
+    const bool mayHaveCome = object->holding(member.index, epoch) == Holding::Absent && !object->isSessionObject();
+    if (mayHaveCome && group_.policy().synchronize) catalog_.refresh(bit(member.index));
     if (object->holding(member.index, epoch) == Holding::Unknown) known.without.emplace_back(member.index, epoch);
   }
   return known;
