@@ -12,7 +12,31 @@ volatile std::sig_atomic_t interrupted = 0;
 
 void interrupt(int) { interrupted = 1; }
 
+volatile std::sig_atomic_t held = 0;
+
+void hold(int signal) { held = signal; }
+
 }  // namespace
+
+Uninterrupted::Uninterrupted(int flags) {
+  held = 0;
+  struct sigaction ours {};
+  ours.sa_handler = hold;
+  ours.sa_flags = flags;
+  for (std::size_t i = 0; i < kHeld.size(); ++i) {
+    sigaction(kHeld[i], nullptr, &before_[i]);
+    if (before_[i].sa_handler != SIG_IGN) sigaction(kHeld[i], &ours, nullptr);  // nohup's stays
+  }
+}
+
+Uninterrupted::~Uninterrupted() {
+  for (std::size_t i = 0; i < kHeld.size(); ++i) sigaction(kHeld[i], &before_[i], nullptr);
+  if (held != 0) raise(held);
+}
+
+int Uninterrupted::pending() const { return held; }
+
+void Uninterrupted::forget() { held = 0; }
 
 Interruptible::Interruptible() {
   interrupted = 0;
@@ -22,6 +46,8 @@ Interruptible::Interruptible() {
 }
 
 Interruptible::~Interruptible() { sigaction(SIGINT, &before_, nullptr); }
+
+bool Interruptible::happened() { return interrupted != 0; }
 
 bool Interruptible::pause(std::chrono::milliseconds time) const {
   if (interrupted != 0) return false;
