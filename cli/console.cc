@@ -45,12 +45,14 @@ class Quiet {
   bool changed_ = false;
 };
 
-base::Result<SecureBytes, std::string> readLine(int terminal, const Uninterrupted* signals = nullptr) {
+enum class Signals { End, Pass };
+
+base::Result<SecureBytes, std::string> readLine(int terminal, Signals signals) {
   SecureBytes line;
   line.reserve(kLongestLine + 1);
   for (std::uint8_t byte = 0;;) {
-    const ssize_t got = read(terminal, &byte, 1);
-    if (got < 0 && errno == EINTR && (signals == nullptr || signals->pending() == 0)) continue;
+    const ssize_t got = signals == Signals::End && !awaitInput(terminal) ? 0 : read(terminal, &byte, 1);
+    if (got < 0 && errno == EINTR) continue;
     if (got <= 0) return Failure{std::string("the terminal ended the question")};
     if (byte == '\n' || byte == '\r') return line;
     if (line.size() == kLongestLine) return Failure{std::string("an answer has at most 255 bytes")};
@@ -78,7 +80,7 @@ void StandardConsole::note(std::string_view text) {
 base::Result<std::string, std::string> StandardConsole::ask(const std::string& question) {
   const base::Descriptor terminal = openTerminal();
   if (!terminal || !base::writeAll(terminal.get(), question)) return Failure{kNone};
-  const auto line = readLine(terminal.get());
+  const auto line = readLine(terminal.get(), Signals::Pass);
   if (!line) return Failure{line.error()};
   return std::string(line->begin(), line->end());
 }
@@ -89,7 +91,7 @@ base::Result<SecureBytes, std::string> StandardConsole::askSecret(const std::str
   Uninterrupted signals(0);
   const Quiet quiet(terminal.get());
   if (!quiet.works() || !base::writeAll(terminal.get(), question)) return Failure{kNone};
-  auto line = readLine(terminal.get(), &signals);
+  auto line = readLine(terminal.get(), Signals::End);
   if (signals.pending() == SIGINT) signals.forget();  // it ends the question, not the manager
   base::writeAll(terminal.get(), line ? "********\n" : "\n");
   return line;

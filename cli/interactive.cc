@@ -3,7 +3,6 @@
 #include <unistd.h>
 
 #include <algorithm>
-#include <cerrno>
 #include <cstdlib>
 #include <cstring>
 #include <cwchar>
@@ -109,9 +108,7 @@ bool mayHoldPin(std::string_view line) {
 int readCharacter(FILE*) {
   std::mbstate_t state{};
   for (char byte = 0;;) {
-    const ssize_t got = read(STDIN_FILENO, &byte, 1);
-    if (got < 0 && errno == EINTR && !Interruptible::happened()) continue;
-    if (got <= 0) return EOF;
+    if (!awaitInput(STDIN_FILENO) || read(STDIN_FILENO, &byte, 1) != 1) return EOF;
     wchar_t character = 0;
     const std::size_t length = std::mbrtowc(&character, &byte, 1, &state);
     if (length == static_cast<std::size_t>(-2)) continue;

@@ -4,6 +4,7 @@
 #include <unistd.h>
 
 #include <array>
+#include <cerrno>
 
 namespace p11ha::cli {
 namespace {
@@ -31,7 +32,9 @@ Uninterrupted::Uninterrupted(int flags) {
 
 Uninterrupted::~Uninterrupted() {
   for (std::size_t i = 0; i < kHeld.size(); ++i) sigaction(kHeld[i], &before_[i], nullptr);
-  if (held != 0) raise(held);
+  const int late = held;
+  held = 0;
+  if (late != 0) raise(late);
 }
 
 int Uninterrupted::pending() const { return held; }
@@ -45,7 +48,10 @@ Interruptible::Interruptible() {
   sigaction(SIGINT, &ours, &before_);
 }
 
-Interruptible::~Interruptible() { sigaction(SIGINT, &before_, nullptr); }
+Interruptible::~Interruptible() {
+  sigaction(SIGINT, &before_, nullptr);
+  interrupted = 0;
+}
 
 bool Interruptible::happened() { return interrupted != 0; }
 
@@ -57,6 +63,23 @@ bool Interruptible::pause(std::chrono::milliseconds time) const {
   // What ended it is not a command.
   std::array<char, 256> line{};
   return read(STDIN_FILENO, line.data(), line.size()) < 0;
+}
+
+bool awaitInput(int descriptor) {
+  // Only while it waits: a signal right before would be missed otherwise.
+  sigset_t ours;
+  sigset_t before;
+  sigemptyset(&ours);
+  for (const int signal : {SIGINT, SIGTERM, SIGHUP}) sigaddset(&ours, signal);
+  pthread_sigmask(SIG_BLOCK, &ours, &before);
+  pollfd input{descriptor, POLLIN, 0};
+  int ready = 0;
+  while (interrupted == 0 && held == 0) {
+    ready = ppoll(&input, 1, nullptr, &before);
+    if (ready >= 0 || errno != EINTR) break;
+  }
+  pthread_sigmask(SIG_SETMASK, &before, nullptr);
+  return ready > 0;
 }
 
 }  // namespace p11ha::cli

@@ -45,4 +45,8 @@ class Uninterrupted {
   std::array<struct sigaction, kHeld.size()> before_{};
 };
 
+/// Waits until there is something to read, or a signal that one of these catches has come, also since before. Whether
+/// there is.
+bool awaitInput(int descriptor);
+
 }  // namespace p11ha::cli
