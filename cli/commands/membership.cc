@@ -108,12 +108,13 @@ struct Newcomer {
 base::Result<config::Settings, Trouble> join(Session& session, const Newcomer& newcomer,
                                              const std::vector<const Token*>& members, const Session::Edit& edit) {
   if (auto trouble = session.rehearse(edit)) return Failure{*std::move(trouble)};
-  const auto& [token, pins, existing] = newcomer;
+  const Token& token = newcomer.token;
+  const Pins& pins = newcomer.pins;
   if (pins.officer) {
     if (auto trouble = setDomainUp(session, members, {pins.user, *pins.officer}, false))
       return Failure{*std::move(trouble)};
   }
-  if (existing == Existing::Copy) return session.change(edit);
+  if (newcomer.existing == Existing::Copy) return session.change(edit);
   bool removed = false;
   auto saved = session.change(edit, [&] {
     auto trouble = removeContents(token, pins.user);
