@@ -2,6 +2,7 @@
 
 #include <array>
 #include <cstdio>
+#include <sstream>
 
 #include "cryptoki/return_codes.h"
 
@@ -23,6 +24,17 @@ std::string shownTrouble(const Trouble& trouble) {
   return text + "\n" + resultLine(trouble.rv);
 }
 
+// Without the indents that they have where they are read.
+Json linesOf(const std::string& text) {
+  Json lines = Json::array();
+  std::istringstream rest(text);
+  for (std::string line; std::getline(rest, line);) {
+    const std::size_t begin = line.find_first_not_of(' ');
+    if (begin != std::string::npos) lines.push_back(line.substr(begin));
+  }
+  return lines;
+}
+
 }  // namespace
 
 std::string sentence(const std::string& text) { return "        " + text + "\n"; }
@@ -38,7 +50,7 @@ std::string shown(const Answer& answer, bool asJson) {
                      {"next", trouble.next}};
     return document(json);
   }
-  if (asJson && answer->json) return document(*answer->json);
+  if (asJson) return document(answer->json.value_or(Json{{"text", linesOf(answer->text)}}));
   const std::string result = "Command Result : No Error\n";
   return answer->text.empty() ? "\n" + result : "\n" + answer->text + "\n" + result;
 }

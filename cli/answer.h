@@ -39,8 +39,8 @@ std::string listed(const Texts& texts) {
   return result;
 }
 
-/// How an answer is shown: a blank line, the text, a blank line and `Command Result : ...`; of an answer with JSON, or
-/// of trouble where JSON was asked for, one document and nothing else. Pure.
+/// How an answer is shown: a blank line, the text, a blank line and `Command Result : ...`; of what JSON was
+/// asked for, one document and nothing else. Pure.
 std::string shown(const Answer& answer, bool asJson);
 
 }  // namespace p11ha::cli

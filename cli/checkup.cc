@@ -217,9 +217,16 @@ Findings checkMechanisms(const config::Group& group, const std::vector<const Tok
 
 Findings checkContents(const config::Group& group, const Contents& contents) {
   const std::string subject = "group " + group.label;
+  if (const auto trouble = contents.nothingRead()) return {{Weight::Error, subject, trouble->what, trouble->next}};
   Findings findings;
   for (std::size_t i = 0; i < group.members.size(); ++i) {
-    if (contents.read[i] != CKR_OK) continue;
+    if (contents.read[i] != CKR_OK) {
+      findings.push_back(
+          {Weight::Warning, subject,
+           "what member " + group.members[i] + " holds is not known: " + cryptoki::returnCodeName(contents.read[i]),
+           "Look again once it is there."});
+      continue;
+    }
     const std::size_t missing = contents.items.size() - contents.count(i);
     if (missing == 0) continue;
     findings.push_back({Weight::Error, subject,
@@ -238,7 +245,10 @@ Findings checkDomain(const config::Group& group, const config::Settings& setting
                      const std::vector<const Token*>& members, const base::SecureBytes& pin) {
   if (settings.tuning.cloningPolicy != config::CloningPolicy::Domain) return {};
   std::vector<ha::domain::Candidate> candidates;
-  for (const Token* const token : thoseThere(members)) candidates.push_back({*token->member, &pin, nullptr});
+  for (const Token* const token : thoseThere(members)) {
+    // Of one that is deactivated nobody can tell what it holds.
+    if (token->member->standing() == cryptoki::Standing::Active) candidates.push_back({*token->member, &pin, nullptr});
+  }
   if (candidates.empty()) return {};
   const std::string subject = "group " + group.label;
   const ha::domain::Report report = ha::domain::status(candidates);

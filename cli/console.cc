@@ -7,8 +7,10 @@
 #include <cerrno>
 #include <csignal>
 #include <cstdio>
+#include <cstring>
 
 #include "base/descriptor.h"
+#include "cli/pause.h"
 
 namespace p11ha::cli {
 
@@ -18,15 +20,15 @@ using base::SecureBytes;
 namespace {
 
 constexpr std::size_t kLongestLine = 255;
-constexpr char kInterrupt = 3;  // ^C, as it comes from a terminal that makes no signals of it
 
-// Reads without echo, and puts the terminal back whatever happens.
+// Reads without echo, and puts the terminal back whatever happens: signals that end a process wait for that.
 class Quiet {
  public:
   explicit Quiet(int terminal) : terminal_(terminal) {
     changed_ = tcgetattr(terminal_, &before_) == 0;
     termios quiet = before_;
-    quiet.c_lflag &= ~static_cast<tcflag_t>(ECHO | ISIG);
+    quiet.c_lflag &= ~static_cast<tcflag_t>(ECHO);
+    quiet.c_cc[VSUSP] = quiet.c_cc[VQUIT] = _POSIX_VDISABLE;
     if (changed_) changed_ = tcsetattr(terminal_, TCSAFLUSH, &quiet) == 0;
   }
   ~Quiet() {
@@ -43,13 +45,15 @@ class Quiet {
   bool changed_ = false;
 };
 
-base::Result<SecureBytes, std::string> readLine(int terminal) {
+enum class Signals { End, Pass };
+
+base::Result<SecureBytes, std::string> readLine(int terminal, Signals signals) {
   SecureBytes line;
   line.reserve(kLongestLine + 1);
   for (std::uint8_t byte = 0;;) {
-    const ssize_t got = read(terminal, &byte, 1);
+    const ssize_t got = signals == Signals::End && !awaitInput(terminal) ? 0 : read(terminal, &byte, 1);
     if (got < 0 && errno == EINTR) continue;
-    if (got <= 0 || byte == kInterrupt) return Failure{std::string("the terminal ended the question")};
+    if (got <= 0) return Failure{std::string("the terminal ended the question")};
     if (byte == '\n' || byte == '\r') return line;
     if (line.size() == kLongestLine) return Failure{std::string("an answer has at most 255 bytes")};
     line.push_back(byte);
@@ -63,8 +67,9 @@ const std::string kNone = "there is no terminal to ask on";
 }  // namespace
 
 void StandardConsole::out(std::string_view text) {
-  std::fwrite(text.data(), 1, text.size(), stdout);
-  std::fflush(stdout);
+  if (lostOutput_) return;
+  lostOutput_ = std::fwrite(text.data(), 1, text.size(), stdout) != text.size() || std::fflush(stdout) != 0;
+  if (lostOutput_) note("standard output: " + std::string(std::strerror(errno)) + "\n");
 }
 
 void StandardConsole::note(std::string_view text) {
@@ -75,7 +80,7 @@ void StandardConsole::note(std::string_view text) {
 base::Result<std::string, std::string> StandardConsole::ask(const std::string& question) {
   const base::Descriptor terminal = openTerminal();
   if (!terminal || !base::writeAll(terminal.get(), question)) return Failure{kNone};
-  const auto line = readLine(terminal.get());
+  const auto line = readLine(terminal.get(), Signals::Pass);
   if (!line) return Failure{line.error()};
   return std::string(line->begin(), line->end());
 }
@@ -83,9 +88,11 @@ base::Result<std::string, std::string> StandardConsole::ask(const std::string& q
 base::Result<SecureBytes, std::string> StandardConsole::askSecret(const std::string& question) {
   const base::Descriptor terminal = openTerminal();
   if (!terminal) return Failure{kNone};
+  Uninterrupted signals(0);
   const Quiet quiet(terminal.get());
   if (!quiet.works() || !base::writeAll(terminal.get(), question)) return Failure{kNone};
-  auto line = readLine(terminal.get());
+  auto line = readLine(terminal.get(), Signals::End);
+  if (signals.pending() == SIGINT) signals.forget();  // it ends the question, not the manager
   base::writeAll(terminal.get(), line ? "********\n" : "\n");
   return line;
 }

@@ -39,6 +39,12 @@ class StandardConsole final : public Console {
   base::Result<base::SecureBytes, std::string> askSecret(const std::string& question) override;
   bool isTerminal() const override;
   bool showsProgress() const override;
+
+  /// Some answer could not be written.
+  bool lostOutput() const { return lostOutput_; }
+
+ private:
+  bool lostOutput_ = false;
 };
 
 }  // namespace p11ha::cli

@@ -2,6 +2,7 @@
 // CLONING.md).
 #pragma once
 
+#include <optional>
 #include <span>
 #include <string>
 #include <vector>
@@ -16,7 +17,11 @@ namespace p11ha::cli {
 struct Item {
   ha::Identity identity;
   std::vector<CK_OBJECT_HANDLE> handles;  ///< one for each member; CK_INVALID_HANDLE: it is not there
+  bool isSealed = false;                  ///< a key that no member gives out: not extractable (Depth::Seals)
 };
+
+/// How much is asked of each object.
+enum class Depth { Identity, Seals };
 
 struct Contents {
   std::vector<Item> items;  ///< by label, class and ID
@@ -24,6 +29,10 @@ struct Contents {
 
   /// Some member that could be read lacks what another holds.
   bool needsSync() const;
+  /// The same of all members; nullopt: nobody can tell, as some could not be read.
+  std::optional<bool> needsSyncAtAll() const;
+  /// Why nothing is known: no member could be read.
+  std::optional<Trouble> nothingRead() const;
   /// Objects that members that could be read lack, those of each added up.
   std::size_t missing() const;
   /// Objects on that member.
@@ -33,13 +42,16 @@ struct Contents {
 /// Reads the token objects of members, in their order, p11ha's own left out; nullptr: one that nobody shows. All of
 /// them take the same PIN; without one only public objects are seen. The first member that refuses it ends the reading:
 /// no other is asked. Blocks as the members' calls do.
-base::Result<Contents, Trouble> readContents(std::span<const Token* const> members, const base::SecureBytes* pin);
+base::Result<Contents, Trouble> readContents(std::span<const Token* const> members, const base::SecureBytes* pin,
+                                             Depth depth = Depth::Identity);
 
 /// Destroys all that the user made on that token, p11ha's own objects stay.
 std::optional<Trouble> removeContents(const Token& token, const base::SecureBytes& pin);
 
 /// "Private Key", "Data" ...
 std::string kindOf(const ha::Identity& identity);
+/// The label, escaped for a terminal, or as it is.
 std::string labelOf(const ha::Identity& identity);
+std::string plainLabelOf(const ha::Identity& identity);
 
 }  // namespace p11ha::cli

@@ -69,10 +69,9 @@ std::string memberTable(const GroupFacts& facts) {
 }  // namespace
 
 std::string needsSyncText(const Contents* contents) {
-  if (contents == nullptr) return "unknown";
-  const bool wasRead = std::any_of(contents->read.begin(), contents->read.end(), [](CK_RV rv) { return rv == CKR_OK; });
-  if (!wasRead) return "unknown";
-  return contents->needsSync() ? "yes" : "no";
+  const auto needsSync = contents == nullptr ? std::nullopt : contents->needsSyncAtAll();
+  if (!needsSync) return "unknown";
+  return *needsSync ? "yes" : "no";
 }
 
 std::string settingsText(const config::Settings& settings) {

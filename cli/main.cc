@@ -1,7 +1,9 @@
 // hacm: the manager of HA groups.
+#include <fcntl.h>
 #include <sys/resource.h>
 #include <unistd.h>
 
+#include <algorithm>
 #include <cstdio>
 #include <cstring>
 #include <filesystem>
@@ -35,39 +37,50 @@ std::string helpText(const std::string& program) {
   return text + "\n" + cli::overview({});
 }
 
-// PINs were wiped among the words; whoever looks at this process's arguments is not to find them either.
-void wipeArguments(std::span<char*> arguments, std::span<const std::string> words) {
-  for (std::size_t i = 0; i < words.size(); ++i) {
-    if (words[i].empty()) base::wipe(arguments[i], std::strlen(arguments[i]));
-  }
+// Whoever looks at this process's arguments is not to find PINs: from the first option on, as which words are PINs is
+// not known before they are understood, if ever.
+void wipeArguments(std::span<char*> arguments) {
+  const auto isOption = [](const char* argument) { return argument[0] == '-'; };
+  const auto first = std::find_if(arguments.begin(), arguments.end(), isOption);
+  std::for_each(first, arguments.end(), [](char* argument) { base::wipe(argument, std::strlen(argument)); });
 }
 
-int run(const std::string& program, std::span<char*> given) {
+// What is opened later must not be taken for one of these. Nothing can be written to what was closed.
+void openStandardDescriptors() {
+  int descriptor = 0;
+  do {
+    descriptor = open("/dev/null", O_RDONLY);
+  } while (descriptor >= 0 && descriptor <= STDERR_FILENO);
+  if (descriptor >= 0) close(descriptor);
+}
+
+std::string refused(const std::string& why, const std::string& program) {
+  return cli::shown(base::Failure{cli::Trouble{CKR_ARGUMENTS_BAD, why, usage(program)}}, false);
+}
+
+int run(cli::Console& console, const std::string& program, std::span<char*> given) {
   std::vector<std::string> all(given.begin(), given.end());
+  wipeArguments(given);
   std::span<std::string> words(all);
   const auto options = cli::takeOptions(words, cli::programOptions(), usage(program));
   if (!options) {
-    std::fputs(cli::shown(base::Failure{options.error()}, false).c_str(), stdout);
+    console.out(cli::shown(base::Failure{options.error()}, false));
     return 1;
   }
-  if (options->has("help")) return std::fputs(helpText(program).c_str(), stdout) < 0 ? 1 : 0;
-  if (options->has("version")) return std::printf("%s %s\n", program.c_str(), P11HA_VERSION) < 0 ? 1 : 0;
+  if (options->has("help")) return console.out(helpText(program)), 0;
+  if (options->has("version")) return console.out(program + " " P11HA_VERSION "\n"), 0;
 
-  cli::StandardConsole console;
   cli::Session session(config::locate(config::Environment::ofProcess()), program, console);
-  if (!words.empty()) {
-    std::vector<std::string> command(words.begin(), words.end());
-    const bool well = cli::runWords(session, command);
-    wipeArguments(given.last(command.size()), command);
-    return well ? 0 : 1;
-  }
   if (const auto file = options->find("f")) {
+    if (!words.empty()) return console.out(refused("-f: its commands are run, and no other beside them", program)), 1;
     std::ifstream script(*file);
-    if (script) return cli::runScript(session, script, *file) ? 0 : 1;
+    if (script && script.peek() != EOF) return cli::runScript(session, script, *file) ? 0 : 1;
+    std::error_code ignored;
+    if (script.is_open() && std::filesystem::is_regular_file(*file, ignored)) return 0;  // empty
     const std::string why = "-f: expected a file that can be read, found " + config::inQuotes(*file);
-    console.out(cli::shown(base::Failure{cli::Trouble{CKR_ARGUMENTS_BAD, why, usage(program)}}, false));
-    return 1;
+    return console.out(refused(why, program)), 1;
   }
+  if (!words.empty()) return cli::runWords(session, words) ? 0 : 1;
   if (isatty(STDIN_FILENO) == 0) return cli::runScript(session, std::cin, "standard input") ? 0 : 1;
   if (!options->has("q"))
     console.out(program + " (p11ha " P11HA_VERSION "). `help` lists the commands, `exit` ends.\n\n");
@@ -80,6 +93,9 @@ int main(int argc, char** argv) {
   // It knows PINs.
   const rlimit none{0, 0};
   setrlimit(RLIMIT_CORE, &none);
+  openStandardDescriptors();
   const std::string program = argc > 0 ? std::filesystem::path(argv[0]).filename().string() : "hacm";
-  return run(program, std::span(argv, static_cast<std::size_t>(argc)).subspan(argc > 0 ? 1 : 0));
+  cli::StandardConsole console;
+  const int status = run(console, program, std::span(argv, static_cast<std::size_t>(argc)).subspan(argc > 0 ? 1 : 0));
+  return console.lostOutput() ? 1 : status;
 }

@@ -110,10 +110,36 @@ void wipeWord(std::string& word) {
   word.clear();
 }
 
-// The value behind an option. An option there is no value: what is forgotten is not made up for by what follows.
+std::optional<Trouble> keepValue(std::string_view value, const Option& option, Arguments& arguments,
+                                 const std::string& usage) {
+  if (!option.words.empty()) {
+    std::vector<Name> names;
+    for (const std::string_view each : option.words) names.push_back({each});
+    const auto found = meant(value, names);
+    if (found.size() != 1) return notOne(option.placeholder, value, found, names, "", usage);
+    value = option.words[found.front()];
+  }
+  arguments.add(option, value);
+  return std::nullopt;
+}
+
+// The value behind an option, or in its word behind `=`. An option there is no value: what is forgotten is not made up
+// for by what follows.
 std::optional<Trouble> takeValue(std::span<std::string>& words, const Option& option,
                                  const std::vector<Option>& options, Arguments& arguments, const std::string& usage) {
+  const std::size_t equals = words.front().find('=');
+  if (equals != std::string::npos && option.value != Value::None) {
+    std::string value = words.front().substr(equals + 1);
+    auto trouble = keepValue(value, option, arguments, usage);
+    wipeWord(value);
+    if (option.value == Value::Pin) wipeWord(words.front());
+    words = words.subspan(1);
+    return trouble;
+  }
+  words = words.subspan(1);
   if (option.value == Value::None) {
+    if (equals != std::string::npos)
+      return Trouble{CKR_ARGUMENTS_BAD, "option -" + std::string(option.name) + " takes no value", usage};
     arguments.add(option, {});
     return std::nullopt;
   }
@@ -123,18 +149,10 @@ std::optional<Trouble> takeValue(std::span<std::string>& words, const Option& op
         CKR_ARGUMENTS_BAD,
         "option -" + std::string(option.name) + " expects its value <" + std::string(option.placeholder) + ">", usage};
   }
-  std::string_view value = words.front();
-  if (!option.words.empty()) {
-    std::vector<Name> names;
-    for (const std::string_view each : option.words) names.push_back({each});
-    const auto found = meant(value, names);
-    if (found.size() != 1) return notOne(option.placeholder, value, found, names, "", usage);
-    value = option.words[found.front()];
-  }
-  arguments.add(option, value);
+  auto trouble = keepValue(words.front(), option, arguments, usage);
   if (option.value == Value::Pin) wipeWord(words.front());
   words = words.subspan(1);
-  return std::nullopt;
+  return trouble;
 }
 
 // The words of a choice that was made too often, or not at all.
@@ -171,14 +189,14 @@ base::Result<Arguments, Trouble> takeOptions(std::span<std::string>& words, cons
                                              const std::string& usage) {
   Arguments arguments;
   while (!words.empty() && looksLikeOption(words.front())) {
-    const std::string_view word = words.front();
+    const std::string_view whole = words.front();
+    const std::string_view word = whole.substr(0, whole.find('='));
     const auto names = namesOf(options);
     const auto found = meant(bareName(word), names);
     if (found.size() != 1) return Failure{notOne("option", word, found, names, "-", usage)};
     const Option& option = options[found.front()];
     if (arguments.has(option.name))
       return Failure{Trouble{CKR_ARGUMENTS_BAD, "option -" + std::string(option.name) + " is given twice", usage}};
-    words = words.subspan(1);
     if (auto trouble = takeValue(words, option, options, arguments, usage)) return Failure{*std::move(trouble)};
     // What is left of a PIN with blanks in it must not be shown.
     if (option.value == Value::Pin && !words.empty() && !looksLikeOption(words.front())) {
@@ -237,9 +255,13 @@ base::Result<Parsed, Trouble> parse(std::span<std::string> words) {
   }
   auto arguments = takeOptions(words, options, usage);
   if (!arguments) return Failure{arguments.error()};
-  if (!words.empty())
-    return Failure{
-        Trouble{CKR_ARGUMENTS_BAD, "unexpected " + inQuotes(words.front()) + ": options begin with a hyphen", usage}};
+  if (!words.empty()) {
+    // Where there are PINs, it may be one.
+    const bool isShown =
+        std::none_of(options.begin(), options.end(), [](const Option& option) { return option.value == Value::Pin; });
+    const std::string what = isShown ? "unexpected " + inQuotes(words.front()) : "a word that was not expected";
+    return Failure{Trouble{CKR_ARGUMENTS_BAD, what + ": options begin with a hyphen", usage}};
+  }
   parsed.arguments = *std::move(arguments);
   if (parsed.arguments.has("help")) return parsed;
   if (auto trouble = unmetNeed(options, parsed.arguments, usage)) return Failure{*std::move(trouble)};

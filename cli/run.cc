@@ -10,7 +10,8 @@ namespace {
 
 // Of a command that was not understood only its words tell.
 bool asksForJson(std::span<const std::string> words) {
-  return std::find(words.begin(), words.end(), "-json") != words.end();
+  return std::any_of(words.begin(), words.end(),
+                     [](const std::string& word) { return findOption(word, {{"json"}}) != nullptr; });
 }
 
 }  // namespace
@@ -19,6 +20,7 @@ bool runWords(Session& session, std::span<std::string> words) {
   bool asJson = asksForJson(words);
   const auto parsed = parse(words);
   if (!parsed) {
+    for (std::string& word : words) base::wipe(word.data(), word.size());  // who knows what they were
     session.console().out(shown(base::Failure{parsed.error()}, asJson));
     return false;
   }

@@ -19,7 +19,7 @@ bool runLine(Session& session, std::string_view line);
 /// is said of that line.
 bool runScript(Session& session, std::istream& lines, const std::string& name);
 
-/// Reads commands from the terminal until `exit` or its end (libedit: history, completion).
+/// Reads commands from the terminal until `exit` or its end (libedit: history, completion). Whether the last succeeded.
 bool runInteractively(Session& session);
 
 }  // namespace p11ha::cli

@@ -72,9 +72,10 @@ void Session::note(const config::Settings& settings) {
   }
 }
 
-base::Result<config::Settings, Trouble> Session::change(const Edit& edit) {
+base::Result<config::Settings, Trouble> Session::change(const Edit& edit, const LastStep& last) {
   const auto lock = config::lock(configuration_, kPatience);
   if (!lock) return Failure{Trouble{CKR_FUNCTION_FAILED, lock.error().format(), "Nothing was changed."}};
+  config::removeLeftovers(configuration_);
   auto file = readFile(configuration_);
   if (!file) return Failure{file.error()};
   if (const auto cut = file->document.unfinished()) {
@@ -89,19 +90,35 @@ base::Result<config::Settings, Trouble> Session::change(const Edit& edit) {
     return Failure{Trouble{CKR_ARGUMENTS_BAD, "the configuration would be wrong: " + *error, "Nothing was changed."}};
   }
   if (changed.text() == file->document.text()) return after;
-  const auto saved = config::save(configuration_, changed.text(), file->stamp);
+  std::optional<Trouble> refused;
+  const auto saved = config::save(configuration_, changed.text(), file->stamp, [&] {
+    if (last) refused = last();
+    return !refused;
+  });
+  if (refused) return Failure{*std::move(refused)};
   if (!saved) {
     return Failure{Trouble{CKR_FUNCTION_FAILED, saved.error().format(), "Nothing was changed."}};
   }
   return after;
 }
 
+std::optional<Trouble> Session::rehearse(const Edit& edit) {
+  bool reached = false;
+  const auto done = change(edit, [&] {
+    reached = true;
+    return std::optional(Trouble{});
+  });
+  return reached || done ? std::nullopt : std::optional(done.error());
+}
+
 base::Result<config::Group, Trouble> findGroup(const config::Settings& settings, const std::string& name) {
   std::vector<const config::Group*> found;
+  std::vector<const config::Group*> alike;  // but for case
   for (const config::Group& group : settings.groups) {
-    if (group.label == name || group.serial == name) return group;
-    if (config::equalsIgnoringCase(group.label, name)) found.push_back(&group);
+    const bool isNamed = group.label == name || group.serial == name;
+    if (isNamed || config::equalsIgnoringCase(group.label, name)) (isNamed ? found : alike).push_back(&group);
   }
+  if (found.empty()) found = alike;
   if (found.size() == 1) return *found.front();
   std::vector<std::string> labels;
   for (const config::Group& group : settings.groups) {
@@ -115,6 +132,14 @@ base::Result<config::Group, Trouble> findGroup(const config::Settings& settings,
   const std::string what = found.empty() ? "there is no group " : "ambiguous group ";
   return Failure{Trouble{CKR_ARGUMENTS_BAD, what + config::inQuotes(name) + "; there are " + listed(labels),
                          "Name one by its label or its number."}};
+}
+
+base::Result<config::Group, Trouble> sameGroup(const config::Settings& now, const config::Group& group) {
+  const auto found = std::find_if(now.groups.begin(), now.groups.end(),
+                                  [&](const config::Group& each) { return each.serial == group.serial; });
+  if (found != now.groups.end()) return *found;
+  return Failure{Trouble{CKR_ARGUMENTS_BAD, "group " + config::inQuotes(group.label) + " is gone meanwhile",
+                         "Nothing was changed."}};
 }
 
 }  // namespace p11ha::cli

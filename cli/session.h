@@ -32,10 +32,16 @@ class Session {
   /// Changes it: under the lock of all managers, and in one step for all who read it. `edit` works on a copy, and is
   /// told what was read; what it refuses, and what would make the configuration worse than it was, is not saved.
   using Edit = std::function<std::optional<Trouble>(config::Document& document, const config::Settings& now)>;
-  base::Result<config::Settings, Trouble> change(const Edit& edit);
+  /// `last` is what cannot be undone and goes with it: called under the lock, when all that could be refused was not
+  /// and the new text is on the disk. What it refuses is not saved.
+  using LastStep = std::function<std::optional<Trouble>()>;
+  base::Result<config::Settings, Trouble> change(const Edit& edit, const LastStep& last = {});
+  /// Why that change would be refused; nullopt: it would not. Nothing is changed.
+  std::optional<Trouble> rehearse(const Edit& edit);
 
-  /// The slot that commands mean which name none (`slot set`).
-  std::optional<unsigned> currentSlot;
+  /// The serial number of the token or group that commands mean which name none (`slot set`): slots are numbered anew
+  /// whenever one comes or goes.
+  std::optional<std::string> current;
   bool over = false;  ///< `exit` was given
 
  private:
@@ -47,7 +53,11 @@ class Session {
   std::set<std::string> noted_;
 };
 
-/// The group of that label or number. Trouble lists those there are.
+/// The group of that label or number. What is one group's label and another's number is neither. Trouble lists those
+/// there are.
 base::Result<config::Group, Trouble> findGroup(const config::Settings& settings, const std::string& name);
+
+/// A group that was found before, as it is now. Trouble: it is gone.
+base::Result<config::Group, Trouble> sameGroup(const config::Settings& now, const config::Group& group);
 
 }  // namespace p11ha::cli

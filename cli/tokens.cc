@@ -1,5 +1,7 @@
 #include "cli/tokens.h"
 
+#include <dlfcn.h>
+
 #include <algorithm>
 #include <charconv>
 
@@ -33,7 +35,26 @@ Token lookAt(std::shared_ptr<cryptoki::Member> member) {
   return token;
 }
 
+// By what no other module has: CA_GetHAState without the rest of that interface.
+bool isOurs(const std::string& path) {
+  void* const library = dlopen(path.c_str(), RTLD_NOW | RTLD_LOCAL);
+  if (library == nullptr) return false;
+  const bool result = dlsym(library, "CA_GetHAState") != nullptr && dlsym(library, "CA_GetFunctionList") == nullptr;
+  dlclose(library);
+  return result;
+}
+
 }  // namespace
+
+std::optional<Trouble> tryModule(const std::string& path, const std::string& reserved) {
+  if (isOurs(path)) {
+    return Trouble{CKR_ARGUMENTS_BAD, "-path: " + config::inQuotes(path) + " is p11ha itself, whose members are wanted",
+                   "Name the module of a token; nothing was changed."};
+  }
+  const auto opened = modules().open({path, reserved});
+  if (opened) return std::nullopt;
+  return Trouble{CKR_ARGUMENTS_BAD, "-path: " + opened.error(), "Nothing was changed."};
+}
 
 std::string Token::label() const { return cryptoki::unpad(info.label); }
 

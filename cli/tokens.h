@@ -56,6 +56,9 @@ class Tokens {
   std::vector<Token> all_;
 };
 
+/// Loads a module and initialises it, for good. Trouble: it is none, or this project's own, which would lead to itself.
+std::optional<Trouble> tryModule(const std::string& path, const std::string& reserved);
+
 /// The members of a group, in its order.
 std::vector<const Token*> membersOf(const config::Group& group, const Tokens& tokens);
 

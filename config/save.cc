@@ -4,6 +4,7 @@
 #include <unistd.h>
 
 #include <cerrno>
+#include <filesystem>
 #include <random>
 #include <utility>
 
@@ -55,7 +56,8 @@ class Temporary {
 };
 
 base::Result<Saved, Problem> replace(const std::string& path, std::string_view text,
-                                     const std::optional<base::FileStamp>& expected) {
+                                     const std::optional<base::FileStamp>& expected,
+                                     const std::function<bool()>& last) {
   const auto followed = followLinks(path);
   if (!followed) return base::Failure{followed.error()};
   const std::string name = followed->filename().string();
@@ -87,6 +89,7 @@ base::Result<Saved, Problem> replace(const std::string& path, std::string_view t
     const auto now = base::stampOf(*followed);
     if (!now || *now != *expected) return base::Failure{Problem("it was changed by another since it was read")};
   }
+  if (last && !last()) return base::Failure{Problem("it was called off")};
   if (!temporary.renameTo(name)) return base::Failure{errorText(errno)};
   // To be renamed changes a file's change time. All else stays what was written, so that another's change shows.
   struct stat renamed {};
@@ -99,11 +102,28 @@ base::Result<Saved, Problem> replace(const std::string& path, std::string_view t
 }  // namespace
 
 base::Result<Saved, Diagnostic> save(const std::string& path, std::string_view text,
-                                     const std::optional<base::FileStamp>& expected) {
-  auto saved = replace(path, text, expected);
+                                     const std::optional<base::FileStamp>& expected,
+                                     const std::function<bool()>& last) {
+  auto saved = replace(path, text, expected, last);
   if (saved) return *saved;
   return base::Failure{
       Diagnostic{Severity::Error, path, 0, "", "expected a configuration file that can be written: " + saved.error()}};
+}
+
+void removeLeftovers(const std::string& path) {
+  const auto followed = followLinks(path);
+  if (!followed) return;
+  const std::string prefix = "." + followed->filename().string() + ".";
+  constexpr std::string_view kSuffix = ".tmp";
+  const auto parent = followed->has_parent_path() ? followed->parent_path() : std::filesystem::path(".");
+  std::error_code ignored;
+  for (const auto& entry : std::filesystem::directory_iterator(parent, ignored)) {
+    const std::string name = entry.path().filename().string();
+    if (!name.starts_with(prefix) || !name.ends_with(kSuffix) || name.size() <= prefix.size() + kSuffix.size())
+      continue;
+    const std::string number = name.substr(prefix.size(), name.size() - prefix.size() - kSuffix.size());
+    if (number.find_first_not_of("0123456789") == std::string::npos) std::filesystem::remove(entry.path(), ignored);
+  }
 }
 
 }  // namespace p11ha::config

@@ -1,6 +1,7 @@
 // Rewriting the configuration file so that every reader sees the old one or the new one, whole.
 #pragma once
 
+#include <functional>
 #include <optional>
 #include <string>
 #include <string_view>
@@ -22,8 +23,15 @@ struct Saved {
 ///
 /// With `expected`, refuses where the file is no longer the one that was read, so that of two managers at work none
 /// undoes the other. One thread per path: processes that save at the same moment both succeed, and the last one wins.
-/// Errors, as a Diagnostic without a line; then the old file is untouched and no temporary file is left.
+/// `last` is called when all but the renaming is done, which hardly fails: what cannot be undone and goes with the
+/// change belongs there. Where it returns false, nothing is saved. Errors, as a Diagnostic without a line; then the old
+/// file is untouched and no temporary file is left.
 base::Result<Saved, Diagnostic> save(const std::string& path, std::string_view text,
-                                     const std::optional<base::FileStamp>& expected = std::nullopt);
+                                     const std::optional<base::FileStamp>& expected = std::nullopt,
+                                     const std::function<bool()>& last = {});
+
+/// Removes the temporary files that managers left behind which were killed while they saved. Only under the lock
+/// (config/lock.h): nobody else is to save. One that cannot be removed stays.
+void removeLeftovers(const std::string& path);
 
 }  // namespace p11ha::config

@@ -2,7 +2,6 @@
 #include <sys/stat.h>
 
 #include <algorithm>
-#include <filesystem>
 
 #include "cli/commands/common.h"
 #include "cli/commands/subjects.h"
@@ -25,13 +24,21 @@ unsigned freeModuleNumber(const config::Document& document) {
 
 Answer addModule(Session& session, const Arguments& arguments) {
   std::error_code failed;
-  const std::string path = std::filesystem::absolute(arguments.text("path"), failed).lexically_normal().string();
+  const std::string path = absolutePath(arguments.text("path"), failed);
   struct stat found {};
   if (failed || stat(path.c_str(), &found) != 0 || !S_ISREG(found.st_mode)) {
     return Failure{Trouble{CKR_ARGUMENTS_BAD,
                            "-path: expected a PKCS#11 module, found " + config::inQuotes(arguments.text("path")),
                            "Nothing was changed."}};
   }
+  // A member is listed by it, among others.
+  const std::string serial = arguments.text("serialNumber");
+  if (serial.find_first_of(" \t,") != std::string::npos) {
+    return Failure{Trouble{CKR_ARGUMENTS_BAD,
+                           "-serialNumber: expected one without blanks and commas, found " + config::inQuotes(serial),
+                           "Nothing was changed."}};
+  }
+  if (auto trouble = tryModule(path, arguments.text("reserved"))) return Failure{*std::move(trouble)};
   const auto saved = session.change([&](config::Document& document, const config::Settings&) -> std::optional<Trouble> {
     const config::Place place{freeModuleNumber(document), {}};
     const std::pair<std::string_view, std::string_view> keys[] = {

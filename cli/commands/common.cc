@@ -1,6 +1,7 @@
 #include "cli/commands/common.h"
 
 #include <algorithm>
+#include <filesystem>
 
 #include "config/group_edit.h"
 
@@ -13,6 +14,15 @@ std::string row(std::string_view label, const std::string& value, std::size_t wi
 
 bool isMember(const config::Group& group, const std::string& serial) {
   return std::find(group.members.begin(), group.members.end(), serial) != group.members.end();
+}
+
+std::string absolutePath(const std::string& given, std::error_code& failed) {
+  std::filesystem::path found;
+  for (const std::filesystem::path& part : std::filesystem::absolute(given, failed)) {
+    found /= part;
+    if (part == ".." && !failed) found = std::filesystem::canonical(found, failed);
+  }
+  return failed ? "" : found.lexically_normal().string();
 }
 
 std::optional<Trouble> set(config::Document& document, std::string_view option, std::string_view section,

@@ -3,6 +3,7 @@
 
 #include <string>
 #include <string_view>
+#include <system_error>
 
 #include "cli/command.h"
 #include "cli/parse.h"
@@ -24,6 +25,10 @@ std::string row(std::string_view label, const std::string& value, std::size_t wi
 
 /// Whether a group has a member, among all or among those on standby.
 bool isMember(const config::Group& group, const std::string& serial);
+
+/// A path as others find it, with other working directories. `..` is the parent of where a link leads, as for the
+/// system. Empty: `failed` says why.
+std::string absolutePath(const std::string& given, std::error_code& failed);
 
 /// Writes one key of the configuration, from what the user gave for an option.
 std::optional<Trouble> set(config::Document& document, std::string_view option, std::string_view section,

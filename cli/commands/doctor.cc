@@ -33,21 +33,25 @@ void append(Findings& to, Findings from) {
   to.insert(to.end(), std::make_move_iterator(from.begin()), std::make_move_iterator(from.end()));
 }
 
-// What is to be seen without a PIN, then with it. A refused one is a finding; it is tried on one member only.
+// What is to be seen without a PIN, then with it. A refused one is a finding; it is tried on one member only, of
+// all groups.
 void checkGroup(const config::Group& group, const config::Settings& settings, const Tokens& tokens,
-                const base::SecureBytes* pin, Findings& findings) {
+                std::optional<base::SecureBytes>& pin, bool& refused, Findings& findings) {
   const auto members = membersOf(group, tokens);
   for (std::size_t i = 0; i < members.size(); ++i)
     append(findings, checkToken(group.members[i], members[i], std::time(nullptr)));
   append(findings, checkAlike(group, members));
   append(findings, checkMechanisms(group, members));
   const std::string subject = "group " + group.label;
-  if (pin == nullptr) {
-    findings.push_back({Weight::Note, subject, "what its members hold was not compared", "Give -password."});
+  if (!pin) {
+    findings.push_back({Weight::Note, subject, "what its members hold was not compared",
+                        refused ? "Give its own PIN, with -group: the one given was refused." : "Give -password."});
     return;
   }
-  const auto contents = readContents(members, pin);
+  const auto contents = readContents(members, &*pin);
   if (!contents) {
+    refused = true;
+    pin.reset();
     findings.push_back({Weight::Error, subject, contents.error().what, contents.error().next});
     return;
   }
@@ -79,12 +83,13 @@ Answer doctor(Session& session, const Arguments& arguments) {
     if (!group) return Failure{group.error()};
     groups = {*group};
   }
-  const auto pin = givenPin(arguments, "password");
+  auto pin = givenPin(arguments, "password");
   if (!pin) return Failure{pin.error()};
   Findings findings = checkConfiguration(*settings);
   append(findings, checkCertificates(compose::certificatesOf(*settings), std::time(nullptr)));
   const Tokens tokens(*settings, session.console());
-  for (const config::Group& group : groups) checkGroup(group, *settings, tokens, *pin ? &**pin : nullptr, findings);
+  bool refused = false;
+  for (const config::Group& group : groups) checkGroup(group, *settings, tokens, *pin, refused, findings);
   Reply reply = shownFindings(findings);
   const auto errors = std::count_if(findings.begin(), findings.end(),
                                     [](const Finding& finding) { return finding.weight == Weight::Error; });

@@ -53,14 +53,21 @@ Answer listGroups(Session& session, const Arguments& arguments) {
   const auto applications = compose::StatusReader(statusDirectory(*settings)).read();
   Reply reply{settingsText(*settings), settingsJson(*settings)};
   (*reply.json)["groups"] = Json::array();
+  std::optional<Trouble> refused;
   for (const config::Group& group : groups) {
     const auto pin = pinToLook(session, arguments, group);
     if (!pin) return Failure{pin.error()};
     std::optional<Contents> contents;
-    if (*pin) {
+    if (*pin && !(refused && arguments.has("password"))) {
       auto read = readContents(membersOf(group, tokens), &**pin);
-      if (!read) return Failure{read.error()};
-      contents = *std::move(read);
+      if (read) {
+        contents = *std::move(read);
+      } else if (groups.size() == 1) {
+        return Failure{read.error()};
+      } else {
+        refused = {read.error().rv, "group " + config::inQuotes(group.label) + ": " + read.error().what,
+                   "Name one group by -group, with its PIN; a refused one was given to no other."};
+      }
     }
     const GroupFacts facts{group, *settings, tokens, tokens.slotOfGroup(indexOf(*settings, group)),
                            contents ? &*contents : nullptr};
@@ -71,7 +78,9 @@ Answer listGroups(Session& session, const Arguments& arguments) {
     json["applications"] = statusJson(reports)["processes"];
     (*reply.json)["groups"].push_back(std::move(json));
   }
-  return reply;
+  if (!refused) return reply;
+  refused->soFar = std::move(reply);
+  return Failure{*std::move(refused)};
 }
 
 std::string arrow(std::string_view label, const std::string& value) {
@@ -108,7 +117,9 @@ Answer listSlots(Session& session, const Arguments&) {
   if (!settings) return Failure{settings.error()};
   const Tokens tokens(*settings, session.console());
   Reply reply{{}, Json{{"slots", Json::array()}}};
+  std::string current = "Not Available";
   for (const Slot& slot : slotsOf(*settings, tokens)) {
+    if (session.current == slot.serial) current = std::to_string(slot.id);
     reply.text += arrow("Slot Id", std::to_string(slot.id)) + arrow("Label", slot.label) +
                   arrow("Serial Number", slot.serial) + arrow("Model", slot.model) +
                   (slot.firmware.empty() ? "" : arrow("Firmware Version", slot.firmware)) +
@@ -120,7 +131,7 @@ Answer listSlots(Session& session, const Arguments&) {
                                       {"firmware", slot.firmware.empty() ? Json() : Json(slot.firmware)},
                                       {"description", slot.description}});
   }
-  if (session.currentSlot) reply.text += arrow("Current Slot Id", std::to_string(*session.currentSlot));
+  if (session.current) reply.text += arrow("Current Slot Id", current);
   if (reply.text.empty()) reply.text = sentence("There is no token: no module, server or group is configured.");
   if (reply.text.ends_with("\n\n")) reply.text.pop_back();
   return reply;
@@ -134,7 +145,7 @@ Answer setSlot(Session& session, const Arguments& arguments) {
   std::vector<std::string> there;
   for (const Slot& slot : slotsOf(*settings, tokens)) {
     if (wanted == slot.id) {
-      session.currentSlot = wanted;
+      session.current = slot.serial;
       return Reply{sentence("Current Slot Id: " + std::to_string(slot.id) + " (" + slot.label + ")")};
     }
     there.push_back(std::to_string(slot.id) + " (" + slot.label + ")");

@@ -2,7 +2,6 @@
 #include <sys/stat.h>
 
 #include <chrono>
-#include <filesystem>
 
 #include "cli/commands/common.h"
 #include "cli/commands/subjects.h"
@@ -27,7 +26,7 @@ Answer setPath(Session& session, const std::string& given) {
   if (!isDirectory(given)) return Failure{Trouble{CKR_ARGUMENTS_BAD, what, "Make it first; nothing was changed."}};
   // Applications have other working directories.
   std::error_code failed;
-  std::string path = std::filesystem::absolute(given, failed).lexically_normal().string();
+  std::string path = absolutePath(given, failed);
   if (failed) return Failure{Trouble{CKR_ARGUMENTS_BAD, what + ": " + failed.message(), "Nothing was changed."}};
   if (path.size() > 1 && path.back() == '/') path.pop_back();
   if (const auto changed = setAlone(session, "path", "HAConfiguration", "haLogPath", path); !changed)

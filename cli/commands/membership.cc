@@ -54,7 +54,7 @@ base::Result<std::string, Trouble> groupNumber(const config::Settings& settings,
   for (const char digit : std::string_view("123456789")) {
     const std::string number = digit + rest;
     const bool isTaken = std::any_of(settings.groups.begin(), settings.groups.end(), [&](const Group& group) {
-      return group.serial == number || isMember(group, number);
+      return group.serial == number || group.label == number || isMember(group, number);
     });
     if (!isTaken && tokens.find(number) == nullptr) return number;
   }
@@ -84,17 +84,46 @@ base::Result<Existing, Trouble> askAboutExisting(Session& session, const Argumen
   return Failure{Trouble{CKR_FUNCTION_CANCELED, "stopped, as was asked", kUnchanged}};
 }
 
-// The PIN is the member's, and what the member holds is to stay, or gone.
-std::optional<Trouble> prepare(Session& session, const Arguments& arguments, const Token& token,
-                               const SecureBytes& pin) {
+// The PIN is the member's; what is to become of what the member holds.
+base::Result<Existing, Trouble> decide(Session& session, const Arguments& arguments, const Token& token,
+                                       const SecureBytes& pin) {
   const Token* const alone[] = {&token};
   const auto contents = readContents(alone, &pin);
-  if (!contents) return contents.error();
-  if (contents->read.front() != CKR_OK) return refusedPin(token.serial(), "the user's", contents->read.front());
-  if (contents->items.empty()) return std::nullopt;
-  const auto existing = askAboutExisting(session, arguments, contents->items.size());
-  if (!existing) return existing.error();
-  return *existing == Existing::Remove ? removeContents(token, pin) : std::nullopt;
+  if (!contents) return Failure{contents.error()};
+  if (contents->read.front() != CKR_OK)
+    return Failure{refusedPin(token.serial(), "the user's", contents->read.front())};
+  if (contents->items.empty()) return Existing::Copy;
+  return askAboutExisting(session, arguments, contents->items.size());
+}
+
+// What a member brings into a group, and how.
+struct Newcomer {
+  const Token& token;
+  const Pins& pins;
+  Existing existing;
+};
+
+// Changes the configuration. What is destroyed for it goes last, when nothing else can fail any more; whether anything
+// can is seen before any member is touched.
+base::Result<config::Settings, Trouble> join(Session& session, const Newcomer& newcomer,
+                                             const std::vector<const Token*>& members, const Session::Edit& edit) {
+  if (auto trouble = session.rehearse(edit)) return Failure{*std::move(trouble)};
+  const Token& token = newcomer.token;
+  const Pins& pins = newcomer.pins;
+  if (pins.officer) {
+    if (auto trouble = setDomainUp(session, members, {pins.user, *pins.officer}, false))
+      return Failure{*std::move(trouble)};
+  }
+  if (newcomer.existing == Existing::Copy) return session.change(edit);
+  bool removed = false;
+  auto saved = session.change(edit, [&] {
+    auto trouble = removeContents(token, pins.user);
+    removed = !trouble;
+    return trouble;
+  });
+  if (saved || !removed) return saved;
+  return Failure{Trouble{saved.error().rv, saved.error().what,
+                         "What member " + token.serial() + " held is gone; the configuration was not changed."}};
 }
 
 Trouble notWritten(const config::Edit& edit) { return {CKR_ARGUMENTS_BAD, edit.error(), kUnchanged}; }
@@ -110,6 +139,10 @@ std::optional<Trouble> labelTrouble(const config::Settings& settings, const std:
   for (const Group& group : settings.groups) {
     if (config::equalsIgnoringCase(group.label, label))
       return Trouble{CKR_ARGUMENTS_BAD, "there is a group " + inQuotes(group.label) + " already", kUnchanged};
+    if (group.serial == label) {
+      return Trouble{CKR_ARGUMENTS_BAD,
+                     "-label: " + inQuotes(label) + " is the number of group " + inQuotes(group.label), kUnchanged};
+    }
   }
   return std::nullopt;
 }
@@ -128,13 +161,9 @@ Answer createGroup(Session& session, const Arguments& arguments) {
   if (!number) return Failure{number.error()};
   const auto pins = pinsFor(session, arguments);
   if (!pins) return Failure{pins.error()};
-  if (auto trouble = prepare(session, arguments, **token, pins->user)) return Failure{*std::move(trouble)};
-  if (pins->officer) {
-    const Token* const alone[] = {*token};
-    if (auto trouble = setDomainUp(session, alone, {pins->user, *pins->officer}, false))
-      return Failure{*std::move(trouble)};
-  }
-  const auto saved = session.change([&](config::Document& document, const config::Settings& now) {
+  const auto existing = decide(session, arguments, **token, pins->user);
+  if (!existing) return Failure{existing.error()};
+  const auto edit = [&](config::Document& document, const config::Settings& now) {
     if (auto trouble = labelTrouble(now, label)) return trouble;
     if (auto trouble = takenElsewhere(now, serial)) return trouble;
     Group group;
@@ -144,7 +173,8 @@ Answer createGroup(Session& session, const Arguments& arguments) {
     group.members = {serial};
     const auto written = config::putGroup(document, group);
     return written ? std::nullopt : std::optional(notWritten(written));
-  });
+  };
+  const auto saved = join(session, {**token, *pins, *existing}, {*token}, edit);
   if (!saved) return Failure{saved.error()};
   return Reply{
       "New group with label \"" + label + "\" created with group number " + *number +
@@ -163,7 +193,9 @@ std::optional<Trouble> samePin(const std::vector<const Token*>& members, const S
     if (rv != CKR_OK) return refusedPin(member->serial(), "the user's", rv);
     return std::nullopt;
   }
-  return std::nullopt;
+  return Trouble{CKR_TOKEN_NOT_PRESENT,
+                 "no member of the group can be reached: nobody can tell whether the PIN is the group's",
+                 "Try again once one is there; nothing was changed."};
 }
 
 // The group as it is now, with what its members hold.
@@ -223,22 +255,20 @@ Answer addMember(Session& session, const Arguments& arguments) {
   if (!pins) return Failure{pins.error()};
   std::vector<const Token*> members = membersOf(*group, tokens);
   if (auto trouble = samePin(members, pins->user)) return Failure{*std::move(trouble)};
-  if (auto trouble = prepare(session, arguments, **token, pins->user)) return Failure{*std::move(trouble)};
+  const auto existing = decide(session, arguments, **token, pins->user);
+  if (!existing) return Failure{existing.error()};
   members.push_back(*token);
-  if (pins->officer) {
-    if (auto trouble = setDomainUp(session, members, {pins->user, *pins->officer}, false))
-      return Failure{*std::move(trouble)};
-  }
   Group changed = *group;
-  const auto saved = session.change([&](config::Document& document, const config::Settings& now) {
-    const auto current = findGroup(now, group->serial);
+  const auto edit = [&](config::Document& document, const config::Settings& now) {
+    const auto current = sameGroup(now, *group);
     if (!current) return std::optional(current.error());
     if (auto trouble = takenElsewhere(now, serial)) return trouble;
     changed = *current;
     changed.members.push_back(serial);
     const auto written = config::putGroup(document, changed);
     return written ? std::nullopt : std::optional(notWritten(written));
-  });
+  };
+  const auto saved = join(session, {**token, *pins, *existing}, members, edit);
   if (!saved) return Failure{saved.error()};
   propagate(session, changed, *saved, tokens, pins->user);
   return afterChange(session, "Member " + serial + " successfully added to group " + changed.label + ".", *saved,
@@ -284,7 +314,7 @@ Answer removeMember(Session& session, const Arguments& arguments) {
       return Failure{*std::move(trouble)};
   }
   const auto saved = session.change([&](config::Document& document, const config::Settings& now) {
-    const auto current = findGroup(now, group->serial);
+    const auto current = sameGroup(now, *group);
     if (!current) return std::optional(current.error());
     changed = *current;
     if (auto trouble = withoutMember(changed, serial)) return trouble;

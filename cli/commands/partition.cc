@@ -4,6 +4,7 @@
 #include "cli/commands/common.h"
 #include "cli/commands/subjects.h"
 #include "cli/contents.h"
+#include "cli/pause.h"
 #include "cli/pins.h"
 #include "cli/tokens.h"
 #include "cryptoki/return_codes.h"
@@ -34,6 +35,16 @@ base::Result<Target, Trouble> targetInSlot(const config::Settings& settings, con
   return Target{(*token)->label(), {*token}};
 }
 
+base::Result<Target, Trouble> targetNumbered(const config::Settings& settings, const Tokens& tokens,
+                                             const std::string& serial) {
+  for (const config::Group& group : settings.groups) {
+    if (group.serial == serial) return Target{group.label, membersOf(group, tokens)};
+  }
+  const auto token = tokens.named(serial);
+  if (!token) return Failure{token.error()};
+  return Target{(*token)->label(), {*token}};
+}
+
 base::Result<Target, Trouble> targetOf(const Session& session, const config::Settings& settings, const Tokens& tokens,
                                        const Arguments& arguments) {
   if (const auto name = arguments.find("group")) {
@@ -47,7 +58,7 @@ base::Result<Target, Trouble> targetOf(const Session& session, const config::Set
     return Target{(*token)->label(), {*token}};
   }
   if (const auto slot = arguments.find("slot")) return targetInSlot(settings, tokens, *slot);
-  if (session.currentSlot) return targetInSlot(settings, tokens, std::to_string(*session.currentSlot));
+  if (session.current) return targetNumbered(settings, tokens, *session.current);
   return Failure{Trouble{CKR_SLOT_ID_INVALID, "it is not said which slot",
                          "Name it by -slot, -serialNumber or -group, or choose one by `slot set`."}};
 }
@@ -76,12 +87,12 @@ Answer contents(Session& session, const Arguments& arguments) {
   if (!pin) return Failure{pin.error()};
   const auto held = readContents(target->members, &*pin);
   if (!held) return Failure{held.error()};
+  if (auto trouble = held->nothingRead()) return Failure{*std::move(trouble)};
   const bool isGroup = target->members.size() > 1;
   for (std::size_t i = 0; i < held->read.size(); ++i) {
     if (held->read[i] == CKR_OK) continue;
     const std::string serial = target->members[i] == nullptr ? "?" : target->members[i]->serial();
     const std::string what = "member " + serial + " cannot be read: " + cryptoki::returnCodeName(held->read[i]);
-    if (!isGroup) return Failure{Trouble{held->read[i], what}};
     session.console().note(what + "\n");
   }
   Reply reply{sentence("Object list:") + "\n", Json{{"objects", Json::array()}}};
@@ -95,7 +106,7 @@ Answer contents(Session& session, const Arguments& arguments) {
       if (item.handles[i] != CK_INVALID_HANDLE) on.push_back(target->members[i]->serial());
     }
     (*reply.json)["objects"].push_back(
-        {{"label", labelOf(item.identity)}, {"type", kindOf(item.identity)}, {"members", on}});
+        {{"label", plainLabelOf(item.identity)}, {"type", kindOf(item.identity)}, {"members", on}});
   }
   reply.text += field("Number of objects:", std::to_string(held->items.size()));
   return reply;
@@ -113,6 +124,12 @@ CK_RV setPin(const Token& token, const SecureBytes& from, const SecureBytes& to)
       .rv;
 }
 
+// An earlier run was cut off after it.
+bool hasPin(const Token& token, const SecureBytes& pin) {
+  ha::domain::TokenSession session(*token.member);
+  return session.open().rv == CKR_OK && session.login(CKU_USER, pin).rv == CKR_OK;
+}
+
 // Those whose PIN was changed get their old one back.
 std::string rolledBack(const std::vector<const Token*>& changed, const SecureBytes& before, const SecureBytes& now) {
   std::vector<std::string> lost;
@@ -125,7 +142,8 @@ std::string rolledBack(const std::vector<const Token*>& changed, const SecureByt
 
 std::optional<Trouble> allThere(const Target& target) {
   for (const Token* const token : target.members) {
-    if (token != nullptr && token->isThere()) continue;
+    const bool isThere = token != nullptr && token->isThere();
+    if (isThere && token->member->standing() == cryptoki::Standing::Active) continue;
     return Trouble{CKR_TOKEN_NOT_PRESENT,
                    "a member of " + target.name + " cannot be reached" +
                        (token == nullptr ? std::string() : ": " + token->serial()),
@@ -135,13 +153,35 @@ std::optional<Trouble> allThere(const Target& target) {
 }
 
 base::Result<SecureBytes, Trouble> newPin(Session& session, const Arguments& arguments) {
-  const bool isAsked = arguments.pin("newpw") == nullptr;
+  const SecureBytes* const given = arguments.pin("newpw");
+  const bool isAsked = given == nullptr || given->empty();
   auto pin = pinFor(session, arguments, "newpw", "Enter the new password: ");
   if (!pin || !isAsked) return pin;
   const auto again = pinFor(session, arguments, "newpw", "Re-enter the new password: ");
   if (!again) return Failure{again.error()};
   if (*again != *pin) return Failure{Trouble{CKR_PIN_INVALID, "the two are not the same", "Nothing was changed."}};
   return pin;
+}
+
+// On all or none; but those that have the new one already keep it.
+std::optional<Trouble> changeAll(const std::vector<const Token*>& members, const SecureBytes& before,
+                                 const SecureBytes& now) {
+  const Uninterrupted uninterrupted;
+  std::vector<const Token*> changed;
+  std::vector<std::string> already;
+  for (const Token* const token : members) {
+    const CK_RV rv = setPin(*token, before, now);
+    if (rv == CKR_OK) {
+      changed.push_back(token);
+    } else if (rv == CKR_PIN_INCORRECT && members.size() > 1 && hasPin(*token, now)) {
+      already.push_back(token->serial());
+    } else {
+      return Trouble{rv, "member " + token->serial() + " does not change its PIN: " + cryptoki::returnCodeName(rv),
+                     rolledBack(changed, before, now) +
+                         (already.empty() ? "" : " The new one had before: " + listed(already) + ".")};
+    }
+  }
+  return std::nullopt;
 }
 
 Answer changePassword(Session& session, const Arguments& arguments) {
@@ -155,20 +195,11 @@ Answer changePassword(Session& session, const Arguments& arguments) {
   if (!before) return Failure{before.error()};
   const auto now = newPin(session, arguments);
   if (!now) return Failure{now.error()};
-  std::vector<const Token*> changed;
-  for (const Token* const token : target->members) {
-    const CK_RV rv = setPin(*token, *before, *now);
-    if (rv == CKR_OK) {
-      changed.push_back(token);
-      continue;
-    }
-    return Failure{Trouble{rv,
-                           "member " + token->serial() + " does not change its PIN: " + cryptoki::returnCodeName(rv),
-                           rolledBack(changed, *before, *now)}};
-  }
+  if (auto trouble = changeAll(target->members, *before, *now)) return Failure{*std::move(trouble)};
+  const std::size_t count = target->members.size();
   return Reply{sentence("The password of " + target->name + " was successfully changed" +
-                        (changed.size() > 1 ? " on " + std::to_string(changed.size()) + " members." : ".")) +
-               (changed.size() > 1 ? sentence("Running applications log in with it the next time.") : "")};
+                        (count > 1 ? " on " + std::to_string(count) + " members." : ".")) +
+               (count > 1 ? sentence("Running applications log in with it the next time.") : "")};
 }
 
 std::vector<Option> slotOptions() {

@@ -25,26 +25,55 @@ Answer setAutomatic(Session& session, const std::string& name, bool enable) {
                         (enable ? "enabled." : "disabled."))};
 }
 
+Json needsSyncJson(const Contents& contents) {
+  const auto needsSync = contents.needsSyncAtAll();
+  return needsSync ? Json(*needsSync) : Json();
+}
+
 // What is where, and where it is not.
-Reply plan(const config::Group& group, const Contents& contents) {
-  Reply reply{{}, Json{{"group", group.label}, {"needsSync", contents.needsSync()}, {"missing", Json::array()}}};
+void addMissing(Reply& reply, const config::Group& group, const Contents& contents) {
+  (*reply.json)["missing"] = Json::array();
   for (const Item& item : contents.items) {
     for (std::size_t i = 0; i < group.members.size(); ++i) {
       if (contents.read[i] != CKR_OK || item.handles[i] != CK_INVALID_HANDLE) continue;
-      reply.text += sentence("Member " + group.members[i] + " lacks: " + kindOf(item.identity) + " \"" +
-                             labelOf(item.identity) + "\"");
+      reply.text +=
+          sentence("Member " + group.members[i] + " lacks: " + kindOf(item.identity) + " \"" + labelOf(item.identity) +
+                   "\"" + (item.isSealed ? ", which is not extractable, nor is there a domain to clone it" : ""));
       (*reply.json)["missing"].push_back(
-          {{"member", group.members[i]}, {"type", kindOf(item.identity)}, {"label", labelOf(item.identity)}});
+          {{"member", group.members[i]}, {"type", kindOf(item.identity)}, {"label", plainLabelOf(item.identity)}});
     }
   }
+}
+
+Answer plan(const config::Group& group, const Contents& contents) {
+  if (auto trouble = contents.nothingRead()) return Failure{*std::move(trouble)};
+  Reply reply{{}, Json{{"group", group.label}, {"needsSync", needsSyncJson(contents)}}};
+  addMissing(reply, group, contents);
   if (reply.text.empty()) reply.text = sentence("All members that could be read hold the same.");
+  (*reply.json)["unread"] = Json::array();
+  for (std::size_t i = 0; i < group.members.size(); ++i) {
+    if (contents.read[i] == CKR_OK) continue;
+    reply.text +=
+        sentence("Member " + group.members[i] + " could not be read: " + cryptoki::returnCodeName(contents.read[i]));
+    (*reply.json)["unread"].push_back(group.members[i]);
+  }
   return reply;
+}
+
+// All that members lack is what no synchronization gives them.
+bool onlySealed(const Contents& contents) {
+  return std::all_of(contents.items.begin(), contents.items.end(), [&](const Item& item) {
+    for (std::size_t i = 0; i < contents.read.size(); ++i) {
+      if (contents.read[i] == CKR_OK && item.handles[i] == CK_INVALID_HANDLE) return item.isSealed;
+    }
+    return true;
+  });
 }
 
 // What became of it, measured again.
 Answer outcome(const config::Group& group, const Contents& before, const Contents& after, const Reunion& done) {
-  Reply reply{{}, Json{{"group", group.label}, {"needsSync", after.needsSync()}, {"members", Json::array()}}};
-  bool isWhole = !after.needsSync();
+  Reply reply{{}, Json{{"group", group.label}, {"needsSync", needsSyncJson(after)}, {"members", Json::array()}}};
+  bool isWhole = onlySealed(after);
   for (std::size_t i = 0; i < group.members.size(); ++i) {
     const std::string& serial = group.members[i];
     const auto joined = std::find_if(done.members.begin(), done.members.end(),
@@ -58,10 +87,13 @@ Answer outcome(const config::Group& group, const Contents& before, const Content
     (*reply.json)["members"].push_back(
         {{"serial", serial}, {"result", cryptoki::returnCodeName(rv)}, {"copied", copied}});
   }
+  addMissing(reply, group, after);
   for (const std::string& remark : done.remarks) reply.text += sentence(remark);
   (*reply.json)["remarks"] = done.remarks;
   if (isWhole) {
-    reply.text += sentence("Group " + group.label + " is synchronized.");
+    reply.text +=
+        sentence("Group " + group.label + " is synchronized" +
+                 (after.needsSync() ? ", but for what stays where it was made: `-sopassword` makes a domain." : "."));
     return reply;
   }
   return Failure{Trouble{CKR_FUNCTION_FAILED, "group " + group.label + " is not synchronized on all members",
@@ -89,7 +121,7 @@ Answer synchronize(Session& session, const Arguments& arguments) {
   }
   const auto done = reunite(*group, *settings, tokens, *pin, before->missing(), session.console());
   if (!done) return Failure{done.error()};
-  const auto after = readContents(membersOf(*group, tokens), &*pin);
+  const auto after = readContents(membersOf(*group, tokens), &*pin, Depth::Seals);
   if (!after) return Failure{after.error()};
   return outcome(*group, *before, *after, *done);
 }

@@ -5,6 +5,7 @@
 #include <pty.h>
 #include <signal.h>
 #include <sys/wait.h>
+#include <termios.h>
 #include <unistd.h>
 
 #include <filesystem>
@@ -35,7 +36,7 @@ class OnTerminal {
     _exit(127);
   }
   ~OnTerminal() {
-    if (!ended_) kill(child_, SIGKILL);
+    if (!ended_) ::kill(child_, SIGKILL);
     end();
     close(terminal_);
   }
@@ -52,12 +53,17 @@ class OnTerminal {
     return seen;
   }
   void type(const std::string& keys) { EXPECT_EQ(write(terminal_, keys.data(), keys.size()), ssize_t(keys.size())); }
+  void kill(int signal) const { ::kill(child_, signal); }
+  bool echoes() const {
+    termios state{};
+    return tcgetattr(terminal_, &state) == 0 && (state.c_lflag & ECHO) != 0;
+  }
   /// Waits for its end; one that does not come is brought about, and -1.
   int end() {
     if (ended_) return status_;
     while (readMore()) {
     }
-    kill(child_, SIGKILL);  // nothing to one that has ended
+    ::kill(child_, SIGKILL);  // nothing to one that has ended
     int status = 0;
     waitpid(child_, &status, 0);
     ended_ = true;
@@ -105,7 +111,63 @@ TEST_F(Interactive, PromptsByItsNameUntilExit) {
   hacm.type("nonsense\n");
   hacm.until("Command Result : 0x7 (CKR_ARGUMENTS_BAD)\r\n\r\nhacm:> ");
   hacm.type("exit\n");
+  EXPECT_EQ(hacm.end(), 1);
+}
+
+TEST_F(Interactive, EndsWellWhereTheLastCommandDid) {
+  OnTerminal hacm({kHacm});
+  hacm.until("hacm:> ");
+  hacm.type("nonsense\n");
+  hacm.until("hacm:> ");
+  hacm.type("ha rt -c 3\n");
+  hacm.until("hacm:> ");
+  hacm.type("exit\n");
   EXPECT_EQ(hacm.end(), 0);
+}
+
+TEST_F(Interactive, DropsTheLineAtAnInterrupt) {
+  OnTerminal hacm({kHacm, "-q"});
+  hacm.until("hacm:> ");
+  hacm.type("ha rt -c 9");
+  hacm.until("9");
+  hacm.type("\003");
+  hacm.until("hacm:> ");
+  hacm.type("ha haonly -show\n");
+  hacm.until("(HA Only is enabled)");
+  hacm.until("hacm:> ");
+  hacm.type("exit\n");
+  EXPECT_EQ(hacm.end(), 0);
+}
+
+TEST_F(Interactive, EndsTheQuestionForAPinAtAnInterrupt) {
+  OnTerminal hacm({kHacm, "-q"});
+  hacm.until("hacm:> ");
+  hacm.type("partition contents -se " + store.serial(0) + "\n");
+  hacm.until("Enter the password: ");
+  hacm.type("12\003");
+  hacm.until("Command Result : 0x7");
+  hacm.until("hacm:> ");
+  hacm.type("ha haonly -show\n");
+  hacm.until("(HA Only is enabled)");
+}
+
+TEST_F(Interactive, LeavesTheTerminalWithItsEcho) {
+  OnTerminal hacm({kHacm, "partition", "contents", "-se", store.serial(0)});
+  hacm.until("Enter the password: ");
+  EXPECT_FALSE(hacm.echoes());
+  hacm.kill(SIGTERM);
+  EXPECT_EQ(hacm.end(), -1);
+  EXPECT_TRUE(hacm.echoes());
+}
+
+TEST_F(Interactive, AsksTwiceForANewPin) {
+  OnTerminal hacm({kHacm, "partition", "changepw", "-se", store.serial(0), "-oldpw", store.pin(), "-newpw", ""});
+  hacm.until("Enter the new password: ");
+  hacm.type("1234-new\n");
+  hacm.until("Re-enter the new password: ");
+  hacm.type("1234-other\n");
+  hacm.until("the two are not the same");
+  EXPECT_EQ(hacm.end(), 1);
 }
 
 TEST_F(Interactive, IsLunacmWhereItIsCalledSo) {
@@ -144,6 +206,11 @@ TEST_F(Interactive, RemembersLinesWithoutPins) {
   hacm.until("hacm:> ");
   hacm.type("partition contents -serialNumber 1 -password sesame\n");
   hacm.until("hacm:> ");
+  for (const char* line : {"partition contents -password=sesame\n", "partition contents 12345678\n", "12345678\n"}) {
+    hacm.type(line);
+    hacm.until("Command Result");
+    hacm.until("hacm:> ");
+  }
   hacm.type("\033[A\n");
   hacm.until("ha haonly -show");
   hacm.until("(HA Only is enabled)");

@@ -69,6 +69,33 @@ TEST_F(Contents, CountObjectsThatLookAlike) {
   EXPECT_TRUE(contents->needsSync());
 }
 
+cryptoki::Template secretKey(std::string_view checkValue) {
+  cryptoki::Template object;
+  object.addUlong(CKA_CLASS, CKO_SECRET_KEY);
+  object.addUlong(CKA_KEY_TYPE, CKK_AES);
+  object.addBool(CKA_TOKEN, true);
+  object.addBool(CKA_PRIVATE, true);
+  object.addBool(CKA_SENSITIVE, true);
+  object.addBytes(CKA_LABEL, {});
+  object.addBytes(CKA_CHECK_VALUE, {reinterpret_cast<const std::uint8_t*>(checkValue.data()), checkValue.size()});
+  return object;
+}
+
+TEST_F(Contents, TellKeysWithoutACheckValueByTheirNames) {
+  members[0]->put(secretKey("abc"));
+  members[1]->put(secretKey(""));
+  members[2]->put(secretKey("abc"));
+  auto contents = read();
+  ASSERT_TRUE(contents);
+  EXPECT_EQ(contents->items.size(), 1U);
+  EXPECT_FALSE(contents->needsSync());
+  members[2]->put(secretKey("xyz"));
+  contents = read();
+  ASSERT_TRUE(contents);
+  EXPECT_EQ(contents->items.size(), 2U);
+  EXPECT_EQ(contents->missing(), 2U);
+}
+
 TEST_F(Contents, OfWhomIsNotThereAreNoReasonToSynchronise) {
   members[0]->put(data("one"));
   members[1]->put(data("one"));
@@ -82,6 +109,23 @@ TEST_F(Contents, OfWhomIsNotThereAreNoReasonToSynchronise) {
   ASSERT_TRUE(contents);
   EXPECT_FALSE(contents->needsSync());
   EXPECT_EQ(contents->read[1], CKR_DEVICE_ERROR);
+}
+
+TEST_F(Contents, OfWhomIsNotThereAreNotInStepEither) {
+  for (const auto& member : members) member->put(data("one"));
+  EXPECT_EQ(read()->needsSyncAtAll(), false);
+  members[1]->down = cryptoki::Outcome{CKR_DEVICE_ERROR};
+  auto contents = read();
+  ASSERT_TRUE(contents);
+  EXPECT_EQ(contents->needsSyncAtAll(), std::nullopt);
+  EXPECT_FALSE(contents->nothingRead());
+  members[0]->put(data("two"));
+  EXPECT_EQ(read()->needsSyncAtAll(), true);
+  members[0]->down = members[2]->down = members[1]->down;
+  contents = read();
+  ASSERT_TRUE(contents);
+  ASSERT_TRUE(contents->nothingRead());
+  EXPECT_EQ(contents->nothingRead()->rv, CKR_DEVICE_ERROR);
 }
 
 TEST_F(Contents, GiveAPinThatOneRefusesToNoOther) {

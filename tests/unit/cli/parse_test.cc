@@ -121,5 +121,22 @@ TEST(Parse, TakesNoOptionForAPin) {
   EXPECT_EQ(words[1], "-group");
 }
 
+TEST(Parse, TakesAValueBehindAnEqualsSign) {
+  EXPECT_EQ(parsed("ha rt -c=3").arguments.text("count"), "3");
+  EXPECT_THAT(trouble("ha listgroups -json=yes"), HasSubstr("-json takes no value"));
+  Words words = wordsOf("partition contents -password=12=345678");
+  const auto result = parse(words);
+  ASSERT_TRUE(result);
+  const std::string pin = "12=345678";
+  EXPECT_EQ(*result->arguments.pin("password"), base::SecureBytes(pin.begin(), pin.end()));
+  for (const std::string& word : words) EXPECT_THAT(word, Not(HasSubstr("345678")));
+}
+
+TEST(Parse, ShowsNothingThatMayBeAPin) {
+  EXPECT_THAT(trouble("partition contents -passwrd=12345678"), Not(HasSubstr("12345678")));
+  EXPECT_THAT(trouble("partition contents 12345678"), Not(HasSubstr("12345678")));
+  EXPECT_THAT(trouble("ha rt 12345678"), HasSubstr("12345678"));
+}
+
 }  // namespace
 }  // namespace p11ha::tests::cli_parse
