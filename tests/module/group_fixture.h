@@ -200,7 +200,13 @@ class WorkingGroup : public GroupTest {
   static std::vector<CK_OBJECT_HANDLE> find(CK_FUNCTION_LIST_PTR f, CK_SESSION_HANDLE in, Template wanted) {
     std::vector<CK_OBJECT_HANDLE> found(100);
     CK_ULONG count = 0;
-    EXPECT_EQ(f->C_FindObjectsInit(in, wanted.data(), wanted.size()), CKR_OK);
+    CK_RV begun = f->C_FindObjectsInit(in, wanted.data(), wanted.size());
+    // SoftHSM's answer where p11ha makes an object at this moment, whom the test goes past; the search then has begun.
+    for (int tries = 0; begun == CKR_GENERAL_ERROR && tries < 100; ++tries) {
+      f->C_FindObjectsFinal(in);
+      begun = f->C_FindObjectsInit(in, wanted.data(), wanted.size());
+    }
+    EXPECT_EQ(begun, CKR_OK);
     EXPECT_EQ(f->C_FindObjects(in, found.data(), found.size(), &count), CKR_OK);
     EXPECT_EQ(f->C_FindObjectsFinal(in), CKR_OK);
     found.resize(count);
