@@ -25,6 +25,7 @@ base::Result<base::Descriptor, Diagnostic> lock(const std::string& path, std::ch
     if (errno == EINTR) continue;
     if (errno != EWOULDBLOCK) return failed(parent + ": " + errorText(errno));
     if (std::chrono::steady_clock::now() >= deadline) return failed("another manager is changing it");
+    // flock() waits for ever or not at all.
     std::this_thread::sleep_for(std::chrono::milliseconds(20));
   }
   return directory;
