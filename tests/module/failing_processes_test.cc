@@ -1,6 +1,5 @@
 // Failing modules in several processes, and several in one.
 #include <signal.h>
-#include <sys/socket.h>
 #include <sys/wait.h>
 #include <unistd.h>
 
@@ -9,64 +8,24 @@
 #include <thread>
 
 #include "tests/module/failing_fixture.h"
+#include "tests/support/asked_process.h"
 #include "tests/support/program.h"
 
 namespace p11ha::tests {
 namespace {
 
-// A process that makes a call on the first token whenever it is asked, and tells the answer.
-class OtherProcess {
+// Any request: initialises at first.
+class OtherProcess : public AskedProcess {
  public:
-  // To be made while this process has one thread.
-  explicit OtherProcess(const std::string& serial) {
-    int ends[2];
-    if (socketpair(AF_UNIX, SOCK_STREAM, 0, ends) != 0) std::abort();
-    pid_ = fork();
-    if (pid_ == 0) {
-      close(ends[0]);
-      serve(ends[1], serial);
-    }
-    close(ends[1]);
-    end_ = ends[0];
-  }
-  ~OtherProcess() {
-    close(end_);
-    kill(pid_, SIGCONT);
-    waitpid(pid_, nullptr, 0);
-  }
-  OtherProcess(const OtherProcess&) = delete;
-  OtherProcess& operator=(const OtherProcess&) = delete;
+  explicit OtherProcess(const std::string& serial)
+      : AskedProcess([serial]() -> Call {
+          const Client client(loadModule(kFailingModule));
+          const CK_RV begun = client.f->C_Initialize(nullptr);
+          const CK_SESSION_HANDLE session = client.open(client.slotOf(serial));
+          return [=] { return begun == CKR_OK ? client.random(session) : begun; };
+        }) {}
 
-  /// Any request: initialises at first.
-  CK_RV random() const {
-    CK_RV rv = CKR_GENERAL_ERROR;
-    const char ask = 'r';
-    EXPECT_EQ(send(end_, &ask, 1, MSG_NOSIGNAL), 1);
-    EXPECT_EQ(recv(end_, &rv, sizeof rv, MSG_WAITALL), static_cast<ssize_t>(sizeof rv));
-    return rv;
-  }
-  pid_t pid() const { return pid_; }
-
- private:
-  [[noreturn]] static void serve(int end, const std::string& serial) {
-    Client client(nullptr);
-    CK_SESSION_HANDLE session = 0;
-    char ask = 0;
-    while (recv(end, &ask, 1, 0) == 1) {
-      CK_RV rv = CKR_OK;
-      if (client.f == nullptr) {
-        client = Client(loadModule(kFailingModule));
-        rv = client.f->C_Initialize(nullptr);
-        session = client.open(client.slotOf(serial));
-      }
-      if (rv == CKR_OK) rv = client.random(session);
-      if (send(end, &rv, sizeof rv, MSG_NOSIGNAL) < 0) break;
-    }
-    _exit(0);  // without C_Finalize, as many a process ends
-  }
-
-  pid_t pid_ = -1;
-  int end_ = -1;
+  CK_RV random() const { return ask(); }
 };
 
 class FailingProcesses : public FailingModuleTest {

@@ -2,11 +2,9 @@
 #include "cryptoki/softhsm_store.h"
 
 #include <gtest/gtest.h>
-#include <sys/socket.h>
-#include <sys/wait.h>
-#include <unistd.h>
 
 #include <atomic>
+#include <memory>
 #include <thread>
 
 #include "cryptoki/attribute_reader.h"
@@ -14,6 +12,7 @@
 #include "cryptoki/modules.h"
 #include "cryptoki/template.h"
 #include "ha/inventory.h"
+#include "tests/support/asked_process.h"
 #include "tests/support/softhsm.h"
 
 namespace p11ha::tests::stores {
@@ -64,54 +63,18 @@ class User {
   std::unique_ptr<cryptoki::LocalMember> member_;
 };
 
-// Another process, which makes an object whenever it is asked. To be made while this one has a single thread and has
-// not loaded the library.
-class OtherUser {
+// Another process, which makes an object whenever it is asked.
+class OtherUser : public AskedProcess {
  public:
-  explicit OtherUser(const std::string& serial) {
-    int ends[2];
-    if (socketpair(AF_UNIX, SOCK_STREAM, 0, ends) != 0) throw std::runtime_error("no socket");
-    pid_ = fork();
-    if (pid_ == 0) {
-      close(ends[0]);
-      serve(ends[1], serial);
-    }
-    close(ends[1]);
-    end_ = ends[0];
-  }
-  ~OtherUser() {
-    close(end_);
-    waitpid(pid_, nullptr, 0);
-  }
-  OtherUser(const OtherUser&) = delete;
-  OtherUser& operator=(const OtherUser&) = delete;
+  explicit OtherUser(const std::string& serial)
+      : AskedProcess([serial]() -> Call {
+          const auto user = std::make_shared<User>(serial);
+          return [user, session = user->open(), count = 0]() mutable {
+            return user->make(session, "theirs " + std::to_string(++count));
+          };
+        }) {}
 
-  CK_RV make() const {
-    CK_RV rv = CKR_GENERAL_ERROR;
-    const char ask = 'm';
-    EXPECT_EQ(send(end_, &ask, 1, MSG_NOSIGNAL), 1);
-    EXPECT_EQ(recv(end_, &rv, sizeof rv, MSG_WAITALL), static_cast<ssize_t>(sizeof rv));
-    return rv;
-  }
-
- private:
-  [[noreturn]] static void serve(int end, const std::string& serial) {
-    std::unique_ptr<User> user;
-    CK_SESSION_HANDLE session = CK_INVALID_HANDLE;
-    int count = 0;
-    for (char ask = 0; recv(end, &ask, 1, 0) == 1;) {
-      if (user == nullptr) {
-        user = std::make_unique<User>(serial);
-        session = user->open();
-      }
-      const CK_RV rv = user->make(session, "theirs " + std::to_string(++count));
-      if (send(end, &rv, sizeof rv, MSG_NOSIGNAL) < 0) break;
-    }
-    _exit(0);
-  }
-
-  pid_t pid_ = -1;
-  int end_ = -1;
+  CK_RV make() const { return ask(); }
 };
 
 TEST(SoftHsmsFileStore, ASearchAfterAChangeSeesWhatAnotherProcessMadeBefore) {
