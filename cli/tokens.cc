@@ -35,13 +35,12 @@ Token lookAt(std::shared_ptr<cryptoki::Member> member) {
   return token;
 }
 
-// By what no other module has: CA_GetHAState without the rest of that interface.
+// By what no other module has: CA_GetHAState without the rest of that interface. The library stays, as all that Modules
+// loads: not every module survives being unloaded.
 bool isOurs(const std::string& path) {
   void* const library = dlopen(path.c_str(), RTLD_NOW | RTLD_LOCAL);
-  if (library == nullptr) return false;
-  const bool result = dlsym(library, "CA_GetHAState") != nullptr && dlsym(library, "CA_GetFunctionList") == nullptr;
-  dlclose(library);
-  return result;
+  return library != nullptr && dlsym(library, "CA_GetHAState") != nullptr &&
+         dlsym(library, "CA_GetFunctionList") == nullptr;
 }
 
 }  // namespace
