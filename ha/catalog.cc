@@ -146,7 +146,7 @@ Proof Catalog::proveAbout(const notes::Subject& subject, const ObjectPtr& object
       return subject.print.empty() && identity.material.empty() ? Proof::Same : Proof::Different;
     case CKO_PRIVATE_KEY: {
       if (!subject.material.empty()) return proveAt(object, subject.material, among, own);
-      if (subject.print.empty() || !identity.lent) return Proof::Impossible;
+      if (subject.print.empty()) return Proof::Impossible;
       if (const Proof its = settle(object, among, own); its != Proof::Same)
         return its == Proof::Unreachable ? its : Proof::Impossible;
       const bool same = notes::compareUnnamed(subject, object->identity()) == notes::Likeness::Same;
@@ -213,6 +213,10 @@ void Catalog::findPublicParts(GroupMember& member, std::uint32_t epoch, CK_SESSI
       if (proof != Proof::Different) break;
     }
   }
+  for (InventoryEntry& entry : entries) {
+    if (!lacksMaterial(entry) || entry.identity.type != CKK_EC) continue;
+    if (auto shown = showPublicPart({member, session, entry.handle})) entry.identity.material = std::move(*shown);
+  }
 }
 
 // What another process has changed is known here by its former name, and what it copied would look like another.
@@ -277,7 +281,7 @@ bool Catalog::isHeldBeside(const Object& object, const GroupMember& member) cons
 }
 
 // A key that no application knows yet (beforeHandingOut()): it is whatever the only member that shows it has there.
-bool Catalog::isUntold(const Object& object) { return object.wantsWitness() || object.isLent(); }
+bool Catalog::isUntold(const Object& object) { return object.wantsWitness() || object.isUnsettled(); }
 
 std::vector<ObjectPtr> Catalog::bindAll(GroupMember& member, std::uint32_t epoch,
                                         const std::vector<InventoryEntry>& entries) {
@@ -358,29 +362,49 @@ CK_OBJECT_HANDLE Catalog::handleOn(const ObjectPtr& object, GroupMember& member,
 }
 
 // For each use it may want the PIN again (CKA_ALWAYS_AUTHENTICATE).
-Proof Catalog::provePrivate(const Identity& identity, const KeyOn& key) {
+std::optional<Credentials> Catalog::authenticationFor(const KeyOn& key) {
   static constexpr CK_ATTRIBUTE_TYPE kAuthenticate[] = {CKA_ALWAYS_AUTHENTICATE};
   Template wants;
   cryptoki::readAttributes(*key.member.token, key.session, key.key, kAuthenticate, wants);
-  const auto credentials = group_.login.credentials();
+  auto credentials = group_.login.credentials();
   const bool authenticate =
       wants.boolean(CKA_ALWAYS_AUTHENTICATE).value_or(false) && credentials && credentials->userType == CKU_USER;
-  return provePrivateKey(identity, key, authenticate ? &*credentials : nullptr);
+  return authenticate ? std::move(credentials) : std::nullopt;
 }
 
-// Whether its lent material is its own, a member that certainly holds it shows.
+Proof Catalog::provePrivate(const Identity& identity, const KeyOn& key) {
+  const auto credentials = authenticationFor(key);
+  return provePrivateKey(identity, key, credentials ? &*credentials : nullptr);
+}
+
+base::Result<std::vector<std::uint8_t>, Proof> Catalog::showPublicPart(const KeyOn& key) {
+  const auto credentials = authenticationFor(key);
+  return ha::showPublicPart(key, credentials ? &*credentials : nullptr);
+}
+
+// Whether its lent material is its own, or what it is made of where none is, a member that certainly holds it shows.
 Proof Catalog::settle(const ObjectPtr& object, MemberMask among, OwnSession own) {
   const Identity identity = object->identity();
-  if (!identity.lent) return identity.material.empty() ? Proof::Impossible : Proof::Same;
+  if (!object->isUnsettled()) return identity.material.empty() ? Proof::Impossible : Proof::Same;
   for (GroupMember& member : group_.each(among & object->usable())) {
     const std::uint32_t epoch = member.epoch.load(std::memory_order_acquire);
     if (object->holding(member.index, epoch) != Holding::Held) continue;
     ControlSession::Use session(member.*own);
     if (session.open(*member.token, epoch).rv != CKR_OK) continue;
-    const Proof proof = provePrivate(identity, {member, session.handle(), object->at(member.index, epoch)});
+    const KeyOn key{member, session.handle(), object->at(member.index, epoch)};
+    const Proof proof = identity.lent ? provePrivate(identity, key) : Proof::Different;
     if (proof == Proof::Unreachable) continue;
-    object->settle(identity.material, proof == Proof::Same);
-    return proof;
+    if (proof != Proof::Different || identity.type != CKK_EC) {
+      object->settle(identity.material, proof == Proof::Same);
+      return proof;
+    }
+    const auto shown = showPublicPart(key);
+    if (!shown && shown.error() == Proof::Unreachable) continue;
+    object->settle(identity.material, false);
+    if (!shown) return shown.error();
+    object->lend(*shown);
+    object->settle(*shown, true);
+    return Proof::Same;
   }
   return Proof::Unreachable;
 }
@@ -446,7 +470,7 @@ CK_OBJECT_HANDLE Catalog::prove(const ObjectPtr& object, GroupMember& member, st
 }
 
 void Catalog::beforeHandingOut(const ObjectPtr& object) {
-  if (object->isLent()) settle(object, group_.callable(), &GroupMember::control);
+  if (object->isUnsettled()) settle(object, group_.callable(), &GroupMember::control);
   if (!object->wantsWitness()) return;
   for (GroupMember& member : group_.each(group_.callable() & object->usable())) {
     const std::uint32_t epoch = member.epoch.load(std::memory_order_acquire);

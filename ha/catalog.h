@@ -77,6 +77,8 @@ class Catalog {
   CK_OBJECT_HANDLE prove(const ObjectPtr& object, GroupMember& member, std::uint32_t epoch,
                          OwnSession own = &GroupMember::control);
   Proof provePrivate(const Identity& identity, const KeyOn& key);
+  base::Result<std::vector<std::uint8_t>, Proof> showPublicPart(const KeyOn& key);
+  std::optional<Credentials> authenticationFor(const KeyOn& key);
   Proof proveAt(const ObjectPtr& object, const std::vector<std::uint8_t>& material, MemberMask among, OwnSession own);
   Proof settle(const ObjectPtr& object, MemberMask among, OwnSession own);
   Proof proveOn(const ObjectPtr& object, GroupMember& member, std::uint32_t epoch, OwnSession own);

@@ -8,6 +8,7 @@
 
 #include "cryptoki/attribute_reader.h"
 #include "ha/judge.h"
+#include "ha/signers.h"
 
 namespace p11ha::ha {
 
@@ -297,6 +298,37 @@ std::optional<Witness> bearWitness(const KeyOn& key) {
     }
   }
   return witness;
+}
+
+base::Result<std::vector<std::uint8_t>, Proof> showPublicPart(const KeyOn& key, const Credentials* credentials) {
+  static constexpr CK_ATTRIBUTE_TYPE kCurve[] = {CKA_EC_PARAMS};
+  Template shown;
+  const Outcome outcome = cryptoki::readAttributes(*key.member.token, key.session, key.key, kCurve, shown);
+  const auto curve = shown.find(CKA_EC_PARAMS);
+  if (outcome.rv != CKR_OK || !curve) return base::Failure{proofOf(failed(outcome))};
+
+  std::vector<std::vector<std::uint8_t>> points;
+  for (const bool isFirst : {true, false}) {
+    auto challenge = randomBytes(key);
+    if (!challenge) return base::Failure{Proof::Unreachable};
+    const Produced signature = oneShot<Fn::SignInit, Fn::Sign>(key, CKM_ECDSA, *challenge, credentials);
+    if (!signature.bytes) return base::Failure{proofOf(signature)};
+    const auto possible = signersOf(*curve, *challenge, *signature.bytes);
+    if (isFirst) {
+      points = possible;
+    } else {
+      std::erase_if(points, [&](const auto& point) {
+        return std::find(possible.begin(), possible.end(), point) == possible.end();
+      });
+    }
+  }
+  if (points.size() != 1) return base::Failure{Proof::Impossible};
+  Template publicKey;
+  publicKey.addUlong(CKA_CLASS, CKO_PUBLIC_KEY);
+  publicKey.addUlong(CKA_KEY_TYPE, CKK_EC);
+  publicKey.addBytes(CKA_EC_PARAMS, *curve);
+  publicKey.addBytes(CKA_EC_POINT, points.front());
+  return identify(publicKey).material;
 }
 
 Proof provePrivateKey(const Identity& identity, const KeyOn& candidate, const Credentials* credentials) {

@@ -2,7 +2,9 @@
 #pragma once
 
 #include <optional>
+#include <vector>
 
+#include "base/result.h"
 #include "ha/group.h"
 #include "ha/witness.h"
 
@@ -27,6 +29,10 @@ struct KeyOn {
 /// on a secret with a throw-away key that is given the material. `credentials`: for a
 /// key that wants to be authenticated for each use (CKA_ALWAYS_AUTHENTICATE), else null.
 Proof provePrivateKey(const Identity& identity, const KeyOn& candidate, const Credentials* credentials);
+
+/// What a private key on a curve is made of, as Identity::material has it: two of its signatures give it away. Else
+/// Proof::Impossible, as where it may not sign, or Proof::Unreachable.
+base::Result<std::vector<std::uint8_t>, Proof> showPublicPart(const KeyOn& key, const Credentials* credentials);
 
 /// Are these two secret keys equal? Both are digested behind a random salt, else must give the same MAC or the same
 /// ciphertext.

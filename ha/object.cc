@@ -14,7 +14,7 @@ void Object::setIdentity(Identity identity) {
     identity.lent = identity_.lent;
   }
   identity_ = std::move(identity);
-  lent_.store(identity_.lent, std::memory_order_release);
+  if (!identity_.material.empty()) unsettled_.store(identity_.lent, std::memory_order_release);
 }
 
 void Object::lend(const std::vector<std::uint8_t>& material) {
@@ -22,15 +22,15 @@ void Object::lend(const std::vector<std::uint8_t>& material) {
   if (!identity_.material.empty()) return;
   identity_.material = material;
   identity_.lent = true;
-  lent_.store(true, std::memory_order_release);
+  unsettled_.store(true, std::memory_order_release);
 }
 
 void Object::settle(const std::vector<std::uint8_t>& material, bool own) {
   base::Lock lock(mutex_);
-  if (!identity_.lent || identity_.material != material) return;
+  if (!unsettled_.load(std::memory_order_relaxed) || identity_.material != material) return;
   if (!own) identity_.material.clear();
   identity_.lent = false;
-  lent_.store(false, std::memory_order_release);
+  unsettled_.store(false, std::memory_order_release);
 }
 
 void Object::setWitness(Witness witness) {

@@ -39,7 +39,8 @@ class Object {
         mayBeGenerated_(mayBeKey_ || identity.objectClass == CKO_PUBLIC_KEY ||
                         identity.objectClass == CKO_DOMAIN_PARAMETERS),
         wantsWitness_(identity.objectClass == CKO_SECRET_KEY && identity.token),
-        lent_(identity.lent),
+        unsettled_(identity.lent || (identity.token && identity.objectClass == CKO_PRIVATE_KEY &&
+                                     identity.type == CKK_EC && identity.material.empty())),
         identity_(std::move(identity)) {}
 
   CK_OBJECT_HANDLE handle() const { return handle_; }
@@ -56,8 +57,8 @@ class Object {
   void setIdentity(Identity identity) P11HA_EXCLUDES(mutex_);
   /// Material that may be its own: taken where it has none.
   void lend(const std::vector<std::uint8_t>& material) P11HA_EXCLUDES(mutex_);
-  /// The material is lent (Identity::lent).
-  bool isLent() const { return lent_.load(std::memory_order_acquire); }
+  /// The material is lent (Identity::lent), or a private key that could show its own has none: nobody has asked it yet.
+  bool isUnsettled() const { return unsettled_.load(std::memory_order_acquire); }
   /// Whether it is its own: then it stays, else the object has none.
   void settle(const std::vector<std::uint8_t>& material, bool own) P11HA_EXCLUDES(mutex_);
 
@@ -125,7 +126,7 @@ class Object {
   std::atomic<MemberMask> usable_{0};
   std::atomic<MemberMask> known_{0};
   std::atomic<bool> wantsWitness_;
-  std::atomic<bool> lent_;
+  std::atomic<bool> unsettled_;
   std::array<Binding, kMaxMembers> bindings_;
   mutable base::Mutex mutex_;
   Identity identity_ P11HA_GUARDED_BY(mutex_);

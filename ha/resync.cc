@@ -72,6 +72,12 @@ std::string namesOf(const std::vector<CK_ATTRIBUTE_TYPE>& types) {
   return all;
 }
 
+// One note is the same to the byte on whichever member it is.
+std::string bytesOf(const Note& note) {
+  const std::vector<std::uint8_t> bytes = notes::encode(note);
+  return {bytes.begin(), bytes.end()};
+}
+
 SyncNote::Sort sortOf(const Note& note) {
   const auto* const tombstone = std::get_if<Tombstone>(&note.says);
   if (tombstone == nullptr) return SyncNote::Sort::Changed;
@@ -170,11 +176,13 @@ Resync::Result Resync::inTurn(MemberMask here, const std::function<View(MemberMa
     base::Lock alone(turn_);
     Turns turns(group_, view.state.here, view.epochs, turnOwner_);
     Outcome seen;
+    const std::set<std::string> known = noted();
     here = lookAgain(view.state.here, view.returned, seen);
     if (seen.rv != CKR_OK) return {seen};
     here &= turns.renew();
     view = looked(here);
     view.result.isWhole = (view.state.returned & ~here) == 0;
+    setFresh(view, known);
     leaveOut(view, newest);
     run(view, turns);
   }
@@ -182,6 +190,26 @@ Resync::Result Resync::inTurn(MemberMask here, const std::function<View(MemberMa
   if (!view.over() && view.returned != nullptr)
     view.result.outcome = records_.complete(*view.returned, view.epochs.at(view.returned->index));
   return view.result;
+}
+
+std::set<std::string> Resync::noted() const {
+  std::set<std::string> all;
+  for (const GroupMember& member : group_.each(group_.members.everyone())) {
+    for (const notes::NoteTable::Held& held : group_.notes.on(member.index)) all.insert(bytesOf(held.note));
+  }
+  return all;
+}
+
+// What was noted while the members were looked at, one after another, may be about an object that one of them was not
+// known to hold when it was looked at: a tombstone that is put beside that one would say that it was made anew.
+void Resync::setFresh(View& view, const std::set<std::string>& known) {
+  for (std::size_t i = 0; i < view.notes.size(); ++i) {
+    SyncNote& note = view.state.notes[i];
+    note.isFresh = !known.contains(bytesOf(view.notes[i]));
+    // As long as the member does not serve, there may be another at every look.
+    const bool isLeft = note.isFresh && (view.state.here & ~note.holders) != 0;
+    if (isLeft && (group_.view().synced & view.state.returned) != 0) view.result.isWhole = false;
+  }
 }
 
 // What was first seen between the two looks, a call may be making on one member after the other at this moment, in
@@ -280,14 +308,12 @@ void Resync::join(View& view, std::size_t from, std::size_t to) {
   other.alive = false;
 }
 
-// One note is the same to the byte on whichever member it is.
 void Resync::lookAtNotes(View& view) {
   std::map<std::string, std::size_t> known;
   for (const GroupMember& member : group_.each(view.state.here)) {
     for (auto& [handle, note] : group_.notes.on(member.index)) {
       if (!note.missedAt() || note.group != group_.policy().serial) continue;
-      const std::vector<std::uint8_t> bytes = notes::encode(note);
-      const auto [at, isNew] = known.try_emplace(std::string(bytes.begin(), bytes.end()), view.notes.size());
+      const auto [at, isNew] = known.try_emplace(bytesOf(note), view.notes.size());
       if (isNew) {
         SyncNote& seen = view.state.notes.emplace_back();
         seen.sort = sortOf(note);

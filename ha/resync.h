@@ -5,6 +5,7 @@
 #include <functional>
 #include <map>
 #include <set>
+#include <string>
 #include <vector>
 
 #include "ha/catalog.h"
@@ -69,6 +70,8 @@ class Resync {
   View look(MemberMask here, GroupMember* returned, std::uint32_t epoch);
   void lookAtObjects(View& view);
   void lookAtNotes(View& view);
+  std::set<std::string> noted() const;
+  void setFresh(View& view, const std::set<std::string>& known);
   void settleDoubts(View& view);
   void resolve(View& view);
   std::vector<std::size_t> pick(View& view, const notes::Subject& subject, const std::vector<std::size_t>& among,

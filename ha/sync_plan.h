@@ -27,6 +27,7 @@ struct SyncNote {
   MemberMask holders = 0;            // members that have it, those away now not among them
   std::vector<std::size_t> objects;  // that it is about, proved; indices
   bool isDisputed = false;           // it may be about others, too
+  bool isFresh = false;              // it may be later than what is known of the members, and stays where it is
   std::vector<CK_ATTRIBUTE_TYPE> types;
   unsigned rank = 0;  // of the serial number of the member that did it first, the smallest first
   friend bool operator==(const SyncNote&, const SyncNote&) = default;

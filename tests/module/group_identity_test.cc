@@ -347,6 +347,25 @@ TEST_F(GroupOfStrangers, AnImportedKeyIsNotWhatThePublicKeyBesideItSays) {
   EXPECT_EQ(all.count(Keys{right}), 1U) << "the group's own is there to be used";
 }
 
+TEST_F(GroupOfStrangers, APrivateKeyWithoutItsPublicKeyIsKnownByWhatItSigns) {
+  importPrivate(group(), session, newMaterial().value);
+  ASSERT_EQ(onEach({ofClass(privateKeys)}), "1 1 1");
+  startAnew();
+  const std::vector<CK_OBJECT_HANDLE> found = find({ofClass(privateKeys)});
+  ASSERT_EQ(found.size(), 1U);
+  ASSERT_EQ(group()->C_DestroyObject(session, found[0]), CKR_OK);
+  EXPECT_EQ(onEach({ofClass(privateKeys)}), "0 0 0");
+
+  // And is not taken for another of its name.
+  importPrivate(group(), session, newMaterial().value);
+  const std::vector<CK_OBJECT_HANDLE> there = findOn(1, {ofClass(privateKeys)});
+  ASSERT_EQ(there.size(), 1U);
+  ASSERT_EQ(softHsm->C_DestroyObject(direct[1], there[0]), CKR_OK);
+  importPrivate(softHsm, direct[1], newMaterial().value);
+  startAnew();
+  EXPECT_EQ(find({ofClass(privateKeys)}).size(), 2U);
+}
+
 // As before, and behind the back of a group that runs.
 TEST_F(GroupOfStrangers, ItIsNotTakenForTheKeyThatCameInItsPlace) {
   const Material own = newMaterial();

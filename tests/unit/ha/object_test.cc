@@ -74,7 +74,7 @@ TEST(Object, WhatItIsMadeOfStaysWhereANewIdentityDoesNotTell) {
   object.setIdentity(renamed);
   EXPECT_EQ(object.identity().label, renamed.label);
   EXPECT_EQ(object.identity().material, identity.material);
-  EXPECT_TRUE(object.isLent());
+  EXPECT_TRUE(object.isUnsettled());
 }
 
 TEST(Object, AnAmbiguousOneHasNoHandleUntilItIsBound) {
@@ -102,9 +102,9 @@ TEST(Object, WhatIsSaidLateOfAnEarlierLifeIsVoid) {
 
 TEST(Object, MaterialIsLentToOneThatHasNone) {
   Object object(5, 0, {});
-  EXPECT_FALSE(object.isLent());
+  EXPECT_FALSE(object.isUnsettled());
   object.lend({7});
-  EXPECT_TRUE(object.isLent());
+  EXPECT_TRUE(object.isUnsettled());
   EXPECT_TRUE(object.identity().lent);
   EXPECT_EQ(object.identity().material, std::vector<std::uint8_t>{7});
   object.lend({8});
@@ -114,7 +114,7 @@ TEST(Object, MaterialIsLentToOneThatHasNone) {
   own.material = {9};
   Object other(6, 0, own);
   other.lend({7});
-  EXPECT_FALSE(other.isLent());
+  EXPECT_FALSE(other.isUnsettled());
   EXPECT_EQ(other.identity(), own);
 }
 
@@ -122,7 +122,7 @@ TEST(Object, LentMaterialStaysIfItIsItsOwn) {
   Object object(5, 0, {});
   object.lend({7});
   object.settle({7}, true);
-  EXPECT_FALSE(object.isLent());
+  EXPECT_FALSE(object.isUnsettled());
   EXPECT_FALSE(object.identity().lent);
   EXPECT_EQ(object.identity().material, std::vector<std::uint8_t>{7});
   object.settle({7}, false);
@@ -134,9 +134,9 @@ TEST(Object, LentMaterialGoesIfItIsAnothers) {
   lent.material = {7};
   lent.lent = true;
   Object object(5, 0, lent);
-  EXPECT_TRUE(object.isLent()) << "as it was read";
+  EXPECT_TRUE(object.isUnsettled()) << "as it was read";
   object.settle({7}, false);
-  EXPECT_FALSE(object.isLent());
+  EXPECT_FALSE(object.isUnsettled());
   EXPECT_EQ(object.identity(), Identity{});
 }
 
@@ -145,7 +145,7 @@ TEST(Object, WhatWasTriedOfOtherMaterialSettlesNothing) {
   object.lend({7});
   object.settle({8}, true);
   object.settle({8}, false);
-  EXPECT_TRUE(object.isLent());
+  EXPECT_TRUE(object.isUnsettled());
   EXPECT_EQ(object.identity().material, std::vector<std::uint8_t>{7});
 }
 
@@ -155,10 +155,10 @@ TEST(Object, ANewIdentityTellsWhetherItIsLent) {
   identity.material = {7};
   identity.lent = true;
   object.setIdentity(identity);
-  EXPECT_TRUE(object.isLent());
+  EXPECT_TRUE(object.isUnsettled());
   identity.lent = false;
   object.setIdentity(identity);
-  EXPECT_FALSE(object.isLent());
+  EXPECT_FALSE(object.isUnsettled());
 }
 
 TEST(ObjectTable, FindsByEitherHandle) {

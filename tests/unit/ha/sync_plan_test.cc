@@ -26,8 +26,8 @@ SyncObject object(MemberMask holders) {
 }
 
 SyncNote note(Sort sort, std::uint64_t at, MemberMask holders, std::vector<std::size_t> objects, Types types = {}) {
-  return {
-      sort, at, holders, std::move(objects), false, std::move(types), static_cast<unsigned>(std::countr_zero(holders))};
+  return {sort,  at,    holders,          std::move(objects),
+          false, false, std::move(types), static_cast<unsigned>(std::countr_zero(holders))};
 }
 
 /// Members A, B and C, in that order by their serial numbers; B has come back.
@@ -161,6 +161,14 @@ TEST(SyncPlan, WhatNothingCanTellApartIsLeftAloneAndSoAreItsNotes) {
   SyncObject unclear = object(kA);
   unclear.unclear = kB;
   EXPECT_TRUE(plan(state({unclear}, {note(Sort::Changed, 5, kA, {0}, {CKA_LABEL})})).empty());
+}
+
+TEST(SyncPlan, WhatWasNotedMeanwhileStaysWhereItIs) {
+  for (const MemberMask here : {kA | kB, kAll}) {
+    SyncNote fresh = note(Sort::Destroyed, 5, kA, {0});
+    fresh.isFresh = true;
+    EXPECT_EQ(plan(state({object(kB)}, {fresh}, here)), (std::vector<SyncAction>{destroy(0, 1)}));
+  }
 }
 
 TEST(SyncPlan, WhoHasTheRecordGivesTheValue) {
