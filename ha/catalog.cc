@@ -5,7 +5,7 @@
 #include <utility>
 
 #include "cryptoki/attribute_reader.h"
-#include "ha/matching.h"
+#include "ha/notes/names.h"
 #include "ha/notes/on_member.h"
 #include "ha/public_part.h"
 
@@ -17,10 +17,17 @@ using cryptoki::Template;
 void Catalog::refresh(MemberMask members, OwnSession own) {
   for (GroupMember& member : group_.each(members)) {
     const std::uint32_t epoch = member.epoch.load(std::memory_order_acquire);
+    Bindings before = bindingsOn(member, epoch);
+    std::unordered_set<CK_OBJECT_HANDLE> seen;
     std::vector<InventoryEntry> entries;
-    const Outcome outcome = read(member, epoch, entries, own);
+    const Outcome outcome = read(member, epoch, entries, own, &seen);
     if (outcome.rv == CKR_OK) {
-      install(member, epoch, entries, own);
+      // What is only hidden, as there is no login just now, has not gone.
+      std::set<notes::Name> found;
+      for (const InventoryEntry& entry : entries) found.insert(notes::nameOf(entry.identity));
+      std::erase_if(before, [&](const auto& each) { return !found.contains(notes::nameOf(each.first->identity())); });
+      forgetUnseen(member, epoch, before, seen);
+      install(member, epoch, entries, own, Renamed::OrJustNow);
     } else if (isLoss(outcome)) {
       group_.lose(member, epoch, Loss::Dropped, outcome.rv);
     }
@@ -35,7 +42,7 @@ Outcome Catalog::takeStock(GroupMember& member, std::uint32_t epoch) {
   group_.notes.forgetMember(member.index);
   std::vector<InventoryEntry> entries;
   if (const Outcome outcome = read(member, epoch, entries, &GroupMember::resync); outcome.rv != CKR_OK) return outcome;
-  install(member, epoch, entries, &GroupMember::resync);
+  install(member, epoch, entries, &GroupMember::resync, Renamed::AsNoted);
   for (const ObjectPtr& object : group_.objects.all()) {
     if (object->holding(member.index, epoch) == Holding::Unknown) object->markAbsent(member.index, epoch);
   }
@@ -71,14 +78,33 @@ void Catalog::putAside(GroupMember& member, std::vector<InventoryEntry>& entries
   });
 }
 
-Outcome Catalog::lookAgain(GroupMember& member, std::uint32_t epoch, OwnSession own) {
-  const std::uint64_t login = group_.login.generation();
-  // What is made there while it is looked at is not in the list.
-  std::vector<std::pair<ObjectPtr, CK_OBJECT_HANDLE>> before;
+// What is made there while it is looked at is not in the list.
+Catalog::Bindings Catalog::bindingsOn(const GroupMember& member, std::uint32_t epoch) const {
+  Bindings all;
   for (ObjectPtr& object : group_.objects.all()) {
     if (object->isSessionObject()) continue;
-    if (const CK_OBJECT_HANDLE at = object->at(member.index, epoch)) before.emplace_back(std::move(object), at);
+    if (const CK_OBJECT_HANDLE at = object->at(member.index, epoch)) all.emplace_back(std::move(object), at);
   }
+  return all;
+}
+
+// Before what is new is known: the member may have given all its objects other handles, as SoftHSM does once the last
+// session of a process is closed.
+std::vector<ObjectPtr> Catalog::forgetUnseen(GroupMember& member, std::uint32_t epoch, const Bindings& before,
+                                             const std::unordered_set<CK_OBJECT_HANDLE>& seen) {
+  std::vector<ObjectPtr> unseen;
+  for (const auto& [object, at] : before) {
+    if (seen.contains(at) || object->at(member.index, epoch) != at) continue;
+    object->forget(member.index, epoch);
+    group_.objects.forgetBinding(member.index, at);
+    unseen.push_back(object);
+  }
+  return unseen;
+}
+
+Outcome Catalog::lookAgain(GroupMember& member, std::uint32_t epoch, OwnSession own) {
+  const std::uint64_t login = group_.login.generation();
+  const Bindings before = bindingsOn(member, epoch);
   const std::vector<notes::NoteTable::Held> noted = group_.notes.on(member.index);
   std::unordered_set<CK_OBJECT_HANDLE> seen;
   std::vector<InventoryEntry> entries;
@@ -93,14 +119,8 @@ Outcome Catalog::lookAgain(GroupMember& member, std::uint32_t epoch, OwnSession 
     const bool showsAll = group_.login.user() != CKU_USER || cryptoki::isUsers(info.state);
     if (!showsAll || group_.login.generation() != login) return {CKR_USER_NOT_LOGGED_IN};
   }
-  // First what has gone: the member may have given all its objects other handles, as SoftHSM does once the last session
-  // of a process is closed.
-  for (const auto& [object, at] : before) {
-    if (seen.contains(at) || object->at(member.index, epoch) != at) continue;
-    object->markAbsent(member.index, epoch);
-    group_.objects.forgetBinding(member.index, at);
-  }
-  install(member, epoch, entries, own);
+  for (const ObjectPtr& gone : forgetUnseen(member, epoch, before, seen)) gone->markAbsent(member.index, epoch);
+  install(member, epoch, entries, own, Renamed::OrJustNow);
   for (const auto& [handle, note] : noted) {
     if (!seen.contains(handle)) group_.dropNote(member.index, handle);
   }
@@ -221,12 +241,12 @@ void Catalog::findPublicParts(GroupMember& member, std::uint32_t epoch, CK_SESSI
 
 // What another process has changed is known here by its former name, and what it copied would look like another.
 void Catalog::renew(GroupMember& member, std::uint32_t epoch, const std::vector<InventoryEntry>& entries,
-                    OwnSession own) {
+                    OwnSession own, const MayBeRenamed& mayBeRenamed) {
   if (entries.empty()) return;
   std::vector<ObjectPtr> candidates;
   std::vector<Identity> known;
   candidatesFor(member, epoch, candidates, known);
-  const Matches matches = match(entries, known);
+  const Matches matches = match(entries, known, mayBeRenamed);
   std::set<std::pair<CK_OBJECT_CLASS, CK_ULONG>> strange;
   for (std::size_t i = 0; i < entries.size(); ++i) {
     const Identity& identity = entries[i].identity;
@@ -267,10 +287,24 @@ void Catalog::candidatesFor(const GroupMember& member, std::uint32_t epoch, std:
   lendMaterial(known);
 }
 
+// Of copies under other names, one that was destroyed, or made, while a member was away looks like another that was
+// renamed.
+MayBeRenamed Catalog::mayBeRenamed(Renamed renamed) const {
+  if (!group_.policy().synchronize) return [](const Identity&, const Identity&) { return true; };
+  return [this, renamed, names = std::shared_ptr<const notes::Names>()](const Identity& entry,
+                                                                        const Identity& known) mutable {
+    if (names == nullptr) names = std::make_shared<const notes::Names>(group_.notes.ofMissed());
+    const std::set<notes::Name> all = names->of(notes::nameOf(entry));
+    if (all.contains(notes::nameOf(known))) return true;
+    return renamed == Renamed::OrJustNow && !names->tellOfEnd(all);
+  };
+}
+
 void Catalog::install(GroupMember& member, std::uint32_t epoch, const std::vector<InventoryEntry>& entries,
-                      OwnSession own) {
-  renew(member, epoch, entries, own);
-  for (const ObjectPtr& secret : bindAll(member, epoch, entries)) prove(secret, member, epoch, own);
+                      OwnSession own, Renamed renamed) {
+  const MayBeRenamed may = mayBeRenamed(renamed);
+  renew(member, epoch, entries, own, may);
+  for (const ObjectPtr& secret : bindAll(member, epoch, entries, may)) prove(secret, member, epoch, own);
 }
 
 bool Catalog::isHeldBeside(const Object& object, const GroupMember& member) const {
@@ -284,7 +318,7 @@ bool Catalog::isHeldBeside(const Object& object, const GroupMember& member) cons
 bool Catalog::isUntold(const Object& object) { return object.wantsWitness() || object.isUnsettled(); }
 
 std::vector<ObjectPtr> Catalog::bindAll(GroupMember& member, std::uint32_t epoch,
-                                        const std::vector<InventoryEntry>& entries) {
+                                        const std::vector<InventoryEntry>& entries, const MayBeRenamed& mayBeRenamed) {
   std::vector<ObjectPtr> claimedSecrets;
   base::Lock lock(installing_);
   std::vector<InventoryEntry> fresh;
@@ -298,7 +332,7 @@ std::vector<ObjectPtr> Catalog::bindAll(GroupMember& member, std::uint32_t epoch
   std::vector<ObjectPtr> candidates;
   std::vector<Identity> known;
   candidatesFor(member, epoch, candidates, known);
-  const Matches matches = match(fresh, known);
+  const Matches matches = match(fresh, known, mayBeRenamed);
   for (std::size_t i = 0; i < fresh.size(); ++i) {
     const Identity& identity = fresh[i].identity;
     if (const auto index = matches.known[i]) {

@@ -6,6 +6,7 @@
 #include "ha/group.h"
 #include "ha/inventory.h"
 #include "ha/key_proof.h"
+#include "ha/matching.h"
 
 namespace p11ha::ha {
 
@@ -51,6 +52,9 @@ class Catalog {
   /// lost at once.
   void beforeHandingOut(const ObjectPtr& object);
 
+  /// Reads it anew on a member that holds it: another process may have changed it. False if it could not be read.
+  bool readAgain(const ObjectPtr& object, GroupMember& holder, OwnSession own);
+
   /// After the member said that the handle means nothing to it: looks for the object once more.
   void resolveAgain(const ObjectPtr& object, GroupMember& member, std::uint32_t epoch);
 
@@ -60,17 +64,26 @@ class Catalog {
  private:
   cryptoki::Outcome read(GroupMember& member, std::uint32_t epoch, std::vector<InventoryEntry>& entries, OwnSession own,
                          std::unordered_set<CK_OBJECT_HANDLE>* seen = nullptr);
+  using Bindings = std::vector<std::pair<ObjectPtr, CK_OBJECT_HANDLE>>;
+  Bindings bindingsOn(const GroupMember& member, std::uint32_t epoch) const;
+  std::vector<ObjectPtr> forgetUnseen(GroupMember& member, std::uint32_t epoch, const Bindings& before,
+                                      const std::unordered_set<CK_OBJECT_HANDLE>& seen);
   void putAside(GroupMember& member, std::vector<InventoryEntry>& entries);
   void findPublicParts(GroupMember& member, std::uint32_t epoch, CK_SESSION_HANDLE session,
                        std::vector<InventoryEntry>& entries);
-  void install(GroupMember& member, std::uint32_t epoch, const std::vector<InventoryEntry>& entries, OwnSession own)
-      P11HA_EXCLUDES(installing_);
-  void renew(GroupMember& member, std::uint32_t epoch, const std::vector<InventoryEntry>& entries, OwnSession own);
-  bool readAgain(const ObjectPtr& object, GroupMember& holder, OwnSession own);
+  enum class Renamed {
+    AsNoted,    // what a member that was away missed, the notes tell
+    OrJustNow,  // a call may be renaming it on one member after the other at this moment
+  };
+  void install(GroupMember& member, std::uint32_t epoch, const std::vector<InventoryEntry>& entries, OwnSession own,
+               Renamed renamed) P11HA_EXCLUDES(installing_);
+  void renew(GroupMember& member, std::uint32_t epoch, const std::vector<InventoryEntry>& entries, OwnSession own,
+             const MayBeRenamed& mayBeRenamed);
+  MayBeRenamed mayBeRenamed(Renamed renamed) const;
   void candidatesFor(const GroupMember& member, std::uint32_t epoch, std::vector<ObjectPtr>& candidates,
                      std::vector<Identity>& known) const;
-  std::vector<ObjectPtr> bindAll(GroupMember& member, std::uint32_t epoch, const std::vector<InventoryEntry>& entries)
-      P11HA_EXCLUDES(installing_);
+  std::vector<ObjectPtr> bindAll(GroupMember& member, std::uint32_t epoch, const std::vector<InventoryEntry>& entries,
+                                 const MayBeRenamed& mayBeRenamed) P11HA_EXCLUDES(installing_);
   bool isHeldBeside(const Object& object, const GroupMember& member) const;
   static bool isUntold(const Object& object);
   static bool knows(GroupMember& member, std::uint32_t epoch, CK_OBJECT_HANDLE handle);

@@ -198,6 +198,7 @@ CK_RV KeyGeneration::directly(Session& session, Making& making) {
     *making.parts[i].answer = objects[i]->handle();
   }
   knowByPublicHalf(objects);
+  for (const ObjectPtr& object : objects) keys_.beforeHandingOut(object);
   for (std::size_t i = 0; i < making.parts.size() && group_.policy().synchronize; ++i)
     making.parts[i].obstacle = keys_.obstacle(session, *maker.member, handles[i]);
   learn(session, making, maker, handles);
@@ -406,6 +407,9 @@ CK_RV KeyGeneration::makeLasting(Session& session, Making& making) {
     if (why.empty()) keys_.cloneToReturned(session, objects[i], *maker.member, maker.epoch, made);
   }
   knowByPublicHalf(objects);
+  for (const ObjectPtr& object : objects) {
+    if (object != nullptr) keys_.beforeHandingOut(object);
+  }
   dropTemporaries(session, making);
   return CKR_OK;
 }

@@ -94,9 +94,10 @@ ObjectPtr KeyManagement::note(Session& session, GroupMember& member, std::uint32
     session.objects.push_back(object);
     session.members[member.index].hasObjects = true;
   }
-  catalog_.beforeHandingOut(object);
   return object;
 }
+
+void KeyManagement::beforeHandingOut(const ObjectPtr& object) { catalog_.beforeHandingOut(object); }
 
 void KeyManagement::askAgain(Session& session, const ObjectPtr& object, const GroupMember& first, std::uint32_t epoch,
                              MemberMask others) {
@@ -199,6 +200,7 @@ CK_RV KeyManagement::make(Session& session, const Call& call, const Asked& asked
   GroupMember& first = group_.member(request.answeredBy);
   UnderWay underWay;
   const ObjectPtr object = note(session, first, request.answeredUnder, made, assumedOf(call, named), underWay);
+  beforeHandingOut(object);
   *answer = object->handle();
   const std::optional<Truth> truth = truthOfMade(session, asked, source, object);
   if (truth) object->setTruth(*truth);

@@ -32,6 +32,8 @@ class KeyManagement {
   /// be, where the member does not live to tell.
   ObjectPtr note(Session& session, GroupMember& member, std::uint32_t epoch, CK_OBJECT_HANDLE handle,
                  const Identity& assumed, UnderWay& underWay) P11HA_REQUIRES(session.mutex);
+  /// As Catalog has it: once all that is known of it was said.
+  void beforeHandingOut(const ObjectPtr& object);
   /// After the object was made, or changed, on others, too: where the first was lost before it told what it is, they
   /// do.
   void askAgain(Session& session, const ObjectPtr& object, const GroupMember& first, std::uint32_t epoch,

@@ -21,7 +21,8 @@ Key materialKey(const Identity& i) { return {i.objectClass, i.type, i.token, fal
 
 }  // namespace
 
-Matches match(const std::vector<InventoryEntry>& entries, const std::vector<Identity>& known) {
+Matches match(const std::vector<InventoryEntry>& entries, const std::vector<Identity>& known,
+              const MayBeRenamed& mayBeRenamed) {
   Matches result{std::vector<std::optional<std::size_t>>(entries.size()), std::vector<bool>(entries.size(), false),
                  std::vector<bool>(known.size(), false)};
   std::vector<bool> taken(known.size(), false);
@@ -67,7 +68,18 @@ Matches match(const std::vector<InventoryEntry>& entries, const std::vector<Iden
     if (found != byMaterial.end()) found->second.known.push_back(i);
   }
   for (const auto& [key, bucket] : byMaterial) {
-    if (bucket.entries.size() == 1 && bucket.known.size() == 1) pair(bucket.entries.front(), bucket.known.front());
+    std::map<std::size_t, std::vector<std::size_t>> knownBy;  // entry
+    std::map<std::size_t, std::size_t> entriesOf;             // known: how many
+    for (const std::size_t entry : bucket.entries) {
+      for (const std::size_t index : bucket.known) {
+        if (!mayBeRenamed(entries[entry].identity, known[index])) continue;
+        knownBy[entry].push_back(index);
+        ++entriesOf[index];
+      }
+    }
+    for (const auto& [entry, indices] : knownBy) {
+      if (indices.size() == 1 && entriesOf[indices.front()] == 1) pair(entry, indices.front());
+    }
   }
 
   // A key that came wrapped has no check value on some tokens: label and CKA_ID make the claim, which is proved anyway.

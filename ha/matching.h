@@ -1,6 +1,7 @@
 // Which of a member's objects is which of the group's: pure ("Identity" in CLONING.md).
 #pragma once
 
+#include <functional>
 #include <optional>
 #include <vector>
 
@@ -16,9 +17,14 @@ struct Matches {
   std::vector<bool> knownAmbiguous;
 };
 
+/// Of two objects of the same material and other names: may they be one, which was renamed on one side?
+using MayBeRenamed = std::function<bool(const Identity& entry, const Identity& known)>;
+
 /// Equal identities belong together, pairwise where several public objects are equal to the byte. What is left over is
-/// paired by material alone (a label or CKA_ID was changed on one side), where that leaves one candidate on either
-/// side. Keys that look alike without any material to tell them apart are ambiguous if there are several.
-Matches match(const std::vector<InventoryEntry>& entries, const std::vector<Identity>& known);
+/// paired by material alone, where that leaves one candidate on either side that may have been renamed: of an object
+/// there may be copies of other names. Keys that look alike without any material to tell them apart are ambiguous if
+/// there are several.
+Matches match(const std::vector<InventoryEntry>& entries, const std::vector<Identity>& known,
+              const MayBeRenamed& mayBeRenamed);
 
 }  // namespace p11ha::ha

@@ -22,7 +22,15 @@ Subject MissedChanges::subjectOf(const ObjectPtr& object) {
   return subject;
 }
 
+void MissedChanges::readAgain(const ObjectPtr& object) {
+  for (GroupMember& member : group_.each(group_.callable() & object->usable())) {
+    if (catalog_.readAgain(object, member, &GroupMember::control)) return;
+  }
+}
+
 Beforehand MissedChanges::before(const ObjectPtr& object) {
+  // What another process has renamed since it was read would be noted under a name that nothing leads to.
+  if (group_.policy().synchronize && isDegraded() && !object->isSessionObject()) readAgain(object);
   Beforehand known{subjectOf(object), {}};
   for (const GroupMember& member : group_.each(group_.view().synced)) {
     const std::uint32_t epoch = member.epoch.load(std::memory_order_acquire);

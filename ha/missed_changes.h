@@ -43,6 +43,7 @@ class MissedChanges {
   void made(Session& session, const ObjectPtr& object) P11HA_REQUIRES(session.mutex);
 
  private:
+  void readAgain(const ObjectPtr& object);
   notes::Subject subjectOf(const ObjectPtr& object);
   std::uint64_t stamp() const;
   std::string by(const Reached& reached) const;

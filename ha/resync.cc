@@ -9,6 +9,7 @@
 #include "cryptoki/attribute_reader.h"
 #include "cryptoki/probe.h"
 #include "cryptoki/return_codes.h"
+#include "ha/notes/names.h"
 #include "ha/notes/on_member.h"
 
 namespace p11ha::ha {
@@ -17,6 +18,8 @@ using cryptoki::Fn;
 using cryptoki::makeCall;
 using cryptoki::Outcome;
 using notes::Change;
+using notes::Name;
+using notes::nameOf;
 using notes::Note;
 using notes::Subject;
 using notes::Tombstone;
@@ -25,43 +28,6 @@ namespace {
 
 constexpr OwnSession kOwn = &GroupMember::resync;
 constexpr int kMostTries = 20;
-
-// What an object is called, in so far as it must be the same for a note to be about it.
-using Name = std::tuple<CK_OBJECT_CLASS, CK_ULONG, bool, std::string, std::string>;
-
-template <class Named>
-Name nameOf(const Named& named) {
-  const auto text = [](const std::vector<std::uint8_t>& bytes) { return std::string(bytes.begin(), bytes.end()); };
-  return {named.objectClass, named.type, named.isPrivate, text(named.label), text(named.id)};
-}
-
-// What else an object of that name was called, or is called where its last change was missed.
-class Names {
- public:
-  explicit Names(const std::vector<Note>& notes) {
-    for (const Note& note : notes) {
-      const auto* const change = std::get_if<Change>(&note.says);
-      if (change == nullptr || nameOf(change->before) == nameOf(change->after)) continue;
-      next_.emplace(nameOf(change->before), nameOf(change->after));
-      next_.emplace(nameOf(change->after), nameOf(change->before));
-    }
-  }
-
-  std::set<Name> of(const Name& name) const {
-    std::set<Name> all{name};
-    for (std::vector<Name> open{name}; !open.empty();) {
-      const Name last = std::move(open.back());
-      open.pop_back();
-      for (auto [at, end] = next_.equal_range(last); at != end; ++at) {
-        if (all.insert(at->second).second) open.push_back(at->second);
-      }
-    }
-    return all;
-  }
-
- private:
-  std::multimap<Name, Name> next_;
-};
 
 std::string namesOf(const std::vector<CK_ATTRIBUTE_TYPE>& types) {
   std::string all;
@@ -342,7 +308,7 @@ void Resync::resolve(View& view) {
     if (object.lasting && (object.holders | object.unclear) != 0)
       byName[nameOf(view.objects[i]->identity())].push_back(i);
   }
-  const Names names(view.notes);
+  const notes::Names names(view.notes);
   // Changes first: what they are about may be two objects as yet.
   for (const bool changes : {true, false}) {
     for (std::size_t i = 0; i < view.notes.size(); ++i) {
@@ -518,7 +484,8 @@ void Resync::copy(View& view, const SyncAction& action) {
     base::Lock lock(claimsMutex_);
     if (!claims_.insert(claim).second) return;
   }
-  if (object->alive() && !object->isUnderWay() && object->at(action.member, epoch) == CK_INVALID_HANDLE) {
+  if (object->alive() && !object->isUnderWay() && object->at(action.member, epoch) == CK_INVALID_HANDLE &&
+      !isThere(view, action)) {
     const Copied copied = copyFromAny(view, object, target, action.source);
     switch (copied.result) {
       case Copied::Result::Done:
@@ -545,6 +512,44 @@ void Resync::copy(View& view, const SyncAction& action) {
   }
   base::Lock lock(claimsMutex_);
   claims_.erase(claim);
+}
+
+// Under a name that was not the object's when the members were looked at: a call may have been renaming it on one after
+// the other. Then both bear one name by now.
+bool Resync::isThere(View& view, const SyncAction& action) {
+  if (!view.elsewhere) {
+    view.elsewhere.emplace();
+    for (std::size_t i = 0; i < view.objects.size(); ++i) {
+      const SyncObject& seen = view.state.objects[i];
+      if (seen.alive && seen.lasting && (view.state.returned & seen.holders) != 0 &&
+          (view.state.here & ~seen.holders) != 0)
+        view.elsewhere->push_back(i);
+    }
+  }
+  const ObjectPtr& object = view.objects[action.object];
+  const MemberMask holders = view.state.objects[action.object].holders;
+  const auto looksSo = [&](const Identity& one, const Identity& other) {
+    return one.objectClass == other.objectClass && one.type == other.type && one.material == other.material;
+  };
+  for (const std::size_t index : *view.elsewhere) {
+    const SyncObject& other = view.state.objects[index];
+    const bool isCandidate = index != action.object && other.alive && (other.holders & bit(action.member)) != 0 &&
+                             (other.holders & holders) == 0 && view.objects[index]->alive();
+    if (!isCandidate || !looksSo(view.objects[index]->identity(), object->identity())) continue;
+    GroupMember& source = group_.member(action.source);
+    GroupMember& target = group_.member(action.member);
+    if (!catalog_.readAgain(object, source, kOwn) || !catalog_.readAgain(view.objects[index], target, kOwn)) continue;
+    if (nameOf(object->identity()) != nameOf(view.objects[index]->identity())) continue;
+    catalog_.beforeHandingOut(object);
+    Subject subject = notes::subjectOf(object->identity());
+    subject.witness = object->witness();
+    const Proof proof = catalog_.proveAbout(subject, view.objects[index], view.state.here, kOwn);
+    if (proof == Proof::Different) continue;
+    view.result.isWhole = false;
+    if (proof == Proof::Same) join(view, index, action.object);
+    return true;
+  }
+  return false;
 }
 
 bool Resync::isWorthAnother(View& view, GroupMember& target, CK_RV rv) {

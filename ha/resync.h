@@ -61,6 +61,7 @@ class Resync {
     bool keepsNotes = false;
     Repetition repetition{20};                          // of copies
     std::set<std::pair<std::size_t, unsigned>> failed;  // objects on members that did not follow
+    std::optional<std::vector<std::size_t>> elsewhere;  // objects that one that returned holds and others lack
 
     bool over() const { return result.outcome.rv != CKR_OK; }
   };
@@ -90,6 +91,7 @@ class Resync {
   void writeNote(View& view, const SyncAction& action);
   void removeNote(View& view, const SyncAction& action);
   bool isWorthAnother(View& view, GroupMember& target, CK_RV rv);
+  bool isThere(View& view, const SyncAction& action);
   Copied copyFromAny(View& view, const ObjectPtr& object, GroupMember& target, unsigned preferred);
   bool isWell(View& view, GroupMember& member, const cryptoki::Outcome& outcome);
   void answered(View& view, GroupMember& member, std::size_t object, const cryptoki::Outcome& outcome);

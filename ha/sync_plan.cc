@@ -107,9 +107,10 @@ void planCopies(const SyncState& state, std::size_t index, std::vector<SyncActio
 
 // Has all that the note asks for been done, as far as anybody can tell?
 bool isSettled(const SyncState& state, const SyncNote& note) {
-  return !note.isDisputed && !note.isFresh && std::none_of(note.objects.begin(), note.objects.end(), [&](std::size_t object) {
-    return state.objects[object].isDisputed || state.objects[object].unclear != 0;
-  });
+  return !note.isDisputed && !note.isFresh &&
+         std::none_of(note.objects.begin(), note.objects.end(), [&](std::size_t object) {
+           return state.objects[object].isDisputed || state.objects[object].unclear != 0;
+         });
 }
 
 void planRemoval(const SyncState& state, Sort sort, std::vector<SyncAction>& actions) {

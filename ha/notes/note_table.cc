@@ -77,6 +77,17 @@ std::vector<NoteTable::Held> NoteTable::on(unsigned member) const {
   return held;
 }
 
+std::vector<Note> NoteTable::ofMissed() const {
+  base::Lock lock(mutex_);
+  std::vector<Note> missed;
+  for (const auto& held : notes_) {
+    for (const auto& [handle, note] : held) {
+      if (note.missedAt()) missed.push_back(note);
+    }
+  }
+  return missed;
+}
+
 bool NoteTable::tellOfMissed() const {
   base::Lock lock(mutex_);
   return std::any_of(notes_.begin(), notes_.end(), [](const auto& held) {

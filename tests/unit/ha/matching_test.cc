@@ -27,7 +27,7 @@ std::vector<InventoryEntry> entriesOf(const std::vector<Identity>& identities) {
 }
 
 Matches matched(const std::vector<Identity>& entries, const std::vector<Identity>& known) {
-  return match(entriesOf(entries), known);
+  return match(entriesOf(entries), known, [](const Identity&, const Identity&) { return true; });
 }
 
 using Known = std::vector<std::optional<std::size_t>>;
@@ -110,6 +110,16 @@ TEST(Match, WhatIsTakenExactlyIsNotAMaterialCandidate) {
   const Identity two = identity(CKO_CERTIFICATE, 'b', {1});
   const Identity changed = identity(CKO_CERTIFICATE, 'c', {1});
   EXPECT_EQ(matched({one, changed}, {one, two}).known, (Known{0, 1}));
+}
+
+TEST(Match, OfSeveralOfOneMaterialOnlyThoseArePairedThatMayHaveBeenRenamed) {
+  const Identity a = identity(CKO_PUBLIC_KEY, 'a', {7});
+  const Identity b = identity(CKO_PUBLIC_KEY, 'b', {7});
+  const Identity c = identity(CKO_PUBLIC_KEY, 'c', {7});
+  const auto never = [](const Identity&, const Identity&) { return false; };
+  EXPECT_EQ(match(entriesOf({a}), {b}, never).known, Known{kNone});
+  const auto aIsC = [&](const Identity& entry, const Identity& known) { return entry == a && known == c; };
+  EXPECT_EQ(match(entriesOf({a}), {b, c}, aIsC).known, Known{1});
 }
 
 TEST(Match, ACheckValueAloneIsTooLittle) {
