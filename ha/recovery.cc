@@ -45,12 +45,14 @@ MemberEvent Recovery::attempt(GroupMember& member, std::uint32_t epoch) {
     return event::AttemptFailed{epoch, CKR_TOKEN_NOT_RECOGNIZED, Cause::Replaced};
   // What is made while it is given its copies is given to it before it serves: the application may end once it does.
   std::uint64_t tokenObjects = 0;
+  Resync::Result result;
   for (int round = 0; round < kMostRounds; ++round) {
-    const Resync::Result result = resync_.bringBack(member, epoch);
+    result = resync_.bringBack(member, epoch);
     if (result.outcome.rv != CKR_OK) return event::AttemptFailed{epoch, result.outcome.rv};
     tokenObjects += result.tokenObjects;
     if (result.tokenObjects == 0 && result.isWhole) break;
   }
+  if (!result.hadTurn) return event::AttemptFailed{epoch, CKR_FUNCTION_FAILED};
   member.heldBefore.clear();
   member.isNew.store(false);
   return event::AttemptSucceeded{epoch, tokenObjects};

@@ -9,7 +9,6 @@
 #include "cryptoki/attribute_reader.h"
 #include "cryptoki/probe.h"
 #include "cryptoki/return_codes.h"
-#include "ha/notes/names.h"
 #include "ha/notes/on_member.h"
 
 namespace p11ha::ha {
@@ -147,7 +146,7 @@ Resync::Result Resync::inTurn(MemberMask here, const std::function<View(MemberMa
     if (seen.rv != CKR_OK) return {seen};
     here &= turns.renew();
     view = looked(here);
-    view.result.isWhole = (view.state.returned & ~here) == 0;
+    view.result.hadTurn = view.result.isWhole = (view.state.returned & ~here) == 0;
     setFresh(view, known);
     leaveOut(view, newest);
     run(view, turns);
@@ -300,26 +299,54 @@ void Resync::lookAtNotes(View& view) {
   }
 }
 
-// Which objects the notes are about.
-void Resync::resolve(View& view) {
-  std::map<Name, std::vector<std::size_t>> byName;
+Resync::ByName Resync::byName(const View& view) const {
+  ByName all;
   for (std::size_t i = 0; i < view.objects.size(); ++i) {
     const SyncObject& object = view.state.objects[i];
-    if (object.lasting && (object.holders | object.unclear) != 0)
-      byName[nameOf(view.objects[i]->identity())].push_back(i);
+    if (object.lasting && (object.holders | object.unclear) != 0) all.emplace(nameOf(view.objects[i]->identity()), i);
   }
+  return all;
+}
+
+// All of that class and type, where they did not miss a change: another process may have renamed one before it noted
+// what else became of it.
+void Resync::readNamesAgain(View& view, const Subject& like) {
+  for (std::size_t i = 0; i < view.objects.size(); ++i) {
+    const SyncObject& seen = view.state.objects[i];
+    const Identity identity = view.objects[i]->identity();
+    if (!seen.alive || !seen.lasting || identity.objectClass != like.objectClass || identity.type != like.type)
+      continue;
+    for (GroupMember& holder : group_.each(seen.holders & ~view.state.returned)) {
+      if (catalog_.readAgain(view.objects[i], holder, kOwn)) break;
+    }
+  }
+}
+
+// Which objects the notes are about.
+void Resync::resolve(View& view) {
+  ByName known = byName(view);
   const notes::Names names(view.notes);
+  const auto find = [&](const Subject& about) {
+    std::vector<std::size_t> found;
+    for (const Name& name : names.of(nameOf(about))) {
+      for (auto [at, end] = known.equal_range(name); at != end; ++at) found.push_back(at->second);
+    }
+    return found;
+  };
+  std::set<std::pair<CK_OBJECT_CLASS, CK_ULONG>> readAgain;
   // Changes first: what they are about may be two objects as yet.
   for (const bool changes : {true, false}) {
     for (std::size_t i = 0; i < view.notes.size(); ++i) {
       SyncNote& note = view.state.notes[i];
       if ((note.sort == SyncNote::Sort::Changed) != changes) continue;
-      std::vector<std::size_t> among;
-      for (const Name& name : names.of(nameOf(view.notes[i].about()))) {
-        const auto found = byName.find(name);
-        if (found != byName.end()) among.insert(among.end(), found->second.begin(), found->second.end());
+      const Subject& about = view.notes[i].about();
+      std::vector<std::size_t> among = find(about);
+      if (among.empty() && readAgain.emplace(about.objectClass, about.type).second) {
+        readNamesAgain(view, about);
+        known = byName(view);
+        among = find(about);
       }
-      note.objects = pick(view, view.notes[i].about(), among, note);
+      note.objects = pick(view, about, among, note);
       if (changes) unite(view, note);
     }
   }

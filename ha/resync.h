@@ -11,6 +11,7 @@
 #include "ha/catalog.h"
 #include "ha/cloning.h"
 #include "ha/key_records.h"
+#include "ha/notes/names.h"
 #include "ha/repetition.h"
 #include "ha/sync_plan.h"
 #include "ha/turns.h"
@@ -32,6 +33,7 @@ class Resync {
     cryptoki::Outcome outcome{};     // of the member that came back, if it was lost or cannot be looked at
     std::uint64_t tokenObjects = 0;  // copied to it
     bool isWhole = true;             // nothing was left to the next run
+    bool hadTurn = true;             // else nothing was done on the member that came back
   };
 
   /// For a member whose stock was taken and that does not serve yet: it gets what it lacks, and it and those that serve
@@ -74,6 +76,9 @@ class Resync {
   std::set<std::string> noted() const;
   void setFresh(View& view, const std::set<std::string>& known);
   void settleDoubts(View& view);
+  using ByName = std::multimap<notes::Name, std::size_t>;
+  ByName byName(const View& view) const;
+  void readNamesAgain(View& view, const notes::Subject& like);
   void resolve(View& view);
   std::vector<std::size_t> pick(View& view, const notes::Subject& subject, const std::vector<std::size_t>& among,
                                 SyncNote& note);
