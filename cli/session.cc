@@ -60,6 +60,8 @@ std::optional<std::string> newError(const config::Settings& before, const config
 base::Result<config::Settings, Trouble> Session::settings() {
   const auto file = readFile(configuration_);
   if (!file) return Failure{file.error()};
+  const std::string missing = configuration_ + ": there is no such file; defaults hold until one is made\n";
+  if (!file->stamp && noted_.insert(missing).second) console_.note(missing);
   config::Settings settings = config::read(file->document);
   note(settings);
   return settings;
@@ -78,12 +80,18 @@ base::Result<config::Settings, Trouble> Session::change(const Edit& edit, const 
   config::removeLeftovers(configuration_);
   auto file = readFile(configuration_);
   if (!file) return Failure{file.error()};
-  if (const auto cut = file->document.unfinished()) {
+  config::Document changed = file->document;
+  auto cut = changed.unfinished();
+  if (cut) {
+    // Where no more than the end of a line is missing: some editors leave it out. save() sees who goes on writing.
+    changed.endLastLine();
+    cut = changed.unfinished();
+  }
+  if (cut) {
     return Failure{Trouble{CKR_FUNCTION_FAILED, cut->format(), "Mend the file first; nothing was changed."}};
   }
   const config::Settings before = config::read(file->document);
   note(before);
-  config::Document changed = file->document;
   if (auto trouble = edit(changed, before)) return Failure{*std::move(trouble)};
   config::Settings after = config::read(changed);
   if (const auto error = newError(before, after)) {
