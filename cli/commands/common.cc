@@ -25,6 +25,22 @@ std::string absolutePath(const std::string& given, std::error_code& failed) {
   return failed ? "" : found.lexically_normal().string();
 }
 
+bool isDirectory(const std::string& path) {
+  std::error_code ignored;
+  return std::filesystem::is_directory(path, ignored);
+}
+
+base::Result<std::string, Trouble> existingDirectory(const std::string& given) {
+  const std::string what = "-path: expected an existing directory, found " + config::inQuotes(given);
+  if (!isDirectory(given))
+    return base::Failure{Trouble{CKR_ARGUMENTS_BAD, what, "Make it first; nothing was changed."}};
+  std::error_code failed;
+  std::string path = absolutePath(given, failed);
+  if (failed) return base::Failure{Trouble{CKR_ARGUMENTS_BAD, what + ": " + failed.message(), "Nothing was changed."}};
+  if (path.size() > 1 && path.back() == '/') path.pop_back();
+  return path;
+}
+
 std::optional<Trouble> set(config::Document& document, std::string_view option, std::string_view section,
                            std::string_view key, const config::Place& place, const std::string& value) {
   const auto done = config::put(document, section, key, place, value);
