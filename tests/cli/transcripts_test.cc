@@ -4,10 +4,10 @@
 // fails. In both @DIR@ stands for the working directory, which is the transcript's own, holds the configuration, and in
 // it tokens.conf: one that leads to three fresh SoftHSM tokens, called 154438865287, 1238700701509 and 150032, and to
 // applications that report in @DIR@/status. In
-// commands @PIN@ and @SOPIN@ stand for their PINs, which are never printed, @SLOT1@ to @SLOT3@ for their slots, @MODULE@
-// for SoftHSM, @P11HA@ for this project's module. @FAILING@, in what is printed too, stands for a module before SoftHSM
-// that fails as p11ha-failctl $P11HA_FAILING_CONTROL tells it. Lines before the first command say what it is about. With
-// P11HA_WRITE_GOLDEN set, what is printed is written to the file instead.
+// commands @PIN@ and @SOPIN@ stand for their PINs, which are never printed, @SLOT1@ to @SLOT3@ for their slots,
+// @MODULE@ for SoftHSM, @P11HA@ for this project's module, @SOURCE@ for its source. @FAILING@, in what is printed too,
+// stands for a module before SoftHSM that fails as p11ha-failctl $P11HA_FAILING_CONTROL tells it. Lines before the
+// first command say what it is about. With P11HA_WRITE_GOLDEN set, what is printed is written to the file instead.
 #include <gtest/gtest.h>
 
 #include <algorithm>
@@ -71,9 +71,10 @@ class Transcript : public testing::TestWithParam<std::filesystem::path> {
   }
   std::string filled(std::string text) const {
     for (const auto& [name, value] :
-         {std::pair("@PIN@", store.pin()), std::pair("@SOPIN@", store.soPin()),
-          std::pair("@MODULE@", std::string(kSoftHsmModule)), std::pair("@P11HA@", std::string(kP11ha)),
-          std::pair("@FAILING@", std::string(kFailing)), std::pair("@DIR@", directory)})
+         {std::pair("@SOURCE@", std::string(P11HA_SOURCE_DIR)), std::pair("@PIN@", store.pin()),
+          std::pair("@SOPIN@", store.soPin()), std::pair("@MODULE@", std::string(kSoftHsmModule)),
+          std::pair("@P11HA@", std::string(kP11ha)), std::pair("@FAILING@", std::string(kFailing)),
+          std::pair("@DIR@", directory)})
       replace(text, name, value);
     for (std::size_t i = 0; i < store.serials().size(); ++i)
       replace(text, "@SLOT" + std::to_string(i + 1) + "@", std::to_string(slotOf(store.serial(i))));
