@@ -34,6 +34,7 @@ wait_for() {
     sleep 0.1
   done
 }
+slots() { "$P11HA_BUILD/bin/hacm" slot list | grep -e "Slot Id" -e "Serial Number"; }
 state() { "$P11HA_BUILD/bin/hacm" hagroup status 2>&1 | grep -q "^$1 *$2 "; }
 signed() { (($(find "$folder/signatures" -name '*.sig' | wc -l) >= $1)); }
 more() { wait_for signed $(($(find "$folder/signatures" -name '*.sig' | wc -l) + 20)); }
@@ -75,11 +76,13 @@ exec 9>"$folder/stop"
 wait_for signed 20
 wait_for state "$P11HA_MEMBER_2" active
 
+slots >"$folder/slots"
 cluster kill 2
 wait_for state "$P11HA_MEMBER_2" "\(down\|recovering\)"
 hacm hagroup listGroups -password env:P11HA_PIN
 said "$P11HA_MEMBER_2  *------------  *down"
 said "Needs sync:  no"
+slots | diff "$folder/slots" - || failed "slots move when a member is away"
 hacm hagroup doctor && failed "the doctor finds nothing"
 said "ERROR   member $P11HA_MEMBER_2: it cannot be reached"
 cluster start 2
