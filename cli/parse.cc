@@ -113,7 +113,7 @@ Trouble notOne(std::string_view what, std::string_view word, const std::vector<s
           "Write more of its name."};
 }
 
-std::string joined(std::span<const std::string> words) {
+std::string withBlanks(std::span<const std::string> words) {
   std::string text;
   for (const std::string& word : words) (text += text.empty() ? "" : " ") += word;
   return text;
@@ -266,7 +266,7 @@ base::Result<Parsed, Trouble> parse(std::span<std::string> words) {
     }
     if (asksForHelp(words.front())) {
       parsed.command = helpCommand();
-      parsed.arguments.add(parsed.command->options.front(), std::string(family) + " " + joined(words.subspan(1)));
+      parsed.arguments.add(parsed.command->options.front(), std::string(family) + " " + withBlanks(words.subspan(1)));
       return parsed;
     }
     const auto second = meant(words.front(), names);
@@ -278,7 +278,7 @@ base::Result<Parsed, Trouble> parse(std::span<std::string> words) {
   const std::string usage = "Usage: " + usageOf(*parsed.command);
   const std::vector<Option> options = optionsOf(*parsed.command);
   if (takesWords(*parsed.command)) {
-    parsed.arguments.add(parsed.command->options.front(), joined(words));
+    parsed.arguments.add(parsed.command->options.front(), withBlanks(words));
     return parsed;
   }
   auto arguments = takeOptions(words, options, usage);

@@ -76,7 +76,7 @@ void Session::note(const config::Settings& settings) {
 
 base::Result<config::Settings, Trouble> Session::change(const Edit& edit, const LastStep& last) {
   const auto lock = config::lock(configuration_, kPatience);
-  if (!lock) return Failure{Trouble{CKR_FUNCTION_FAILED, lock.error().format(), "Nothing was changed."}};
+  if (!lock) return Failure{Trouble{CKR_FUNCTION_FAILED, lock.error().format(), kUnchanged}};
   config::removeLeftovers(configuration_);
   auto file = readFile(configuration_);
   if (!file) return Failure{file.error()};
@@ -95,7 +95,7 @@ base::Result<config::Settings, Trouble> Session::change(const Edit& edit, const 
   if (auto trouble = edit(changed, before)) return Failure{*std::move(trouble)};
   config::Settings after = config::read(changed);
   if (const auto error = newError(before, after)) {
-    return Failure{Trouble{CKR_ARGUMENTS_BAD, "the configuration would be wrong: " + *error, "Nothing was changed."}};
+    return Failure{Trouble{CKR_ARGUMENTS_BAD, "the configuration would be wrong: " + *error, kUnchanged}};
   }
   if (changed.text() == file->document.text()) return after;
   std::optional<Trouble> refused;
@@ -105,7 +105,7 @@ base::Result<config::Settings, Trouble> Session::change(const Edit& edit, const 
   });
   if (refused) return Failure{*std::move(refused)};
   if (!saved) {
-    return Failure{Trouble{CKR_FUNCTION_FAILED, saved.error().format(), "Nothing was changed."}};
+    return Failure{Trouble{CKR_FUNCTION_FAILED, saved.error().format(), kUnchanged}};
   }
   return after;
 }
@@ -146,8 +146,8 @@ base::Result<config::Group, Trouble> sameGroup(const config::Settings& now, cons
   const auto found = std::find_if(now.groups.begin(), now.groups.end(),
                                   [&](const config::Group& each) { return each.serial == group.serial; });
   if (found != now.groups.end()) return *found;
-  return Failure{Trouble{CKR_ARGUMENTS_BAD, "group " + config::inQuotes(group.label) + " is gone meanwhile",
-                         "Nothing was changed."}};
+  return Failure{
+      Trouble{CKR_ARGUMENTS_BAD, "group " + config::inQuotes(group.label) + " is gone meanwhile", kUnchanged}};
 }
 
 }  // namespace p11ha::cli

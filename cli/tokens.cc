@@ -52,7 +52,7 @@ std::optional<Trouble> tryModule(const std::string& path, const std::string& res
   }
   const auto opened = modules().open({path, reserved});
   if (opened) return std::nullopt;
-  return Trouble{CKR_ARGUMENTS_BAD, "-path: " + opened.error(), "Nothing was changed."};
+  return Trouble{CKR_ARGUMENTS_BAD, "-path: " + opened.error(), kUnchanged};
 }
 
 std::string Token::label() const { return cryptoki::unpad(info.label); }

@@ -14,7 +14,6 @@ namespace {
 
 using base::Failure;
 
-constexpr const char* kUnchanged = "Nothing was changed.";
 constexpr const char* kServers = "LunaSA Client";
 
 // The lowest that none of these keys has.

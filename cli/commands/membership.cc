@@ -22,8 +22,6 @@ using base::SecureBytes;
 using config::Group;
 using config::inQuotes;
 
-constexpr const char* kUnchanged = "Nothing was changed.";
-
 struct Pins {
   SecureBytes user;
   std::optional<SecureBytes> officer;

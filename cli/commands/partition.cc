@@ -159,7 +159,7 @@ base::Result<SecureBytes, Trouble> newPin(Session& session, const Arguments& arg
   if (!pin || !isAsked) return pin;
   const auto again = pinFor(session, arguments, "newpw", "Re-enter the new password: ");
   if (!again) return Failure{again.error()};
-  if (*again != *pin) return Failure{Trouble{CKR_PIN_INVALID, "the two are not the same", "Nothing was changed."}};
+  if (*again != *pin) return Failure{Trouble{CKR_PIN_INVALID, "the two are not the same", kUnchanged}};
   return pin;
 }
 

@@ -26,7 +26,7 @@ void watch(Session& session, const std::function<Reports()>& look) {
 }
 
 // Where applications are to write what is shown here.
-Answer setPath(Session& session, const std::string& given) {
+Answer setStatusPath(Session& session, const std::string& given) {
   const auto path = existingDirectory(given);
   if (!path) return Failure{path.error()};
   if (const auto changed = setAlone(session, "path", "p11ha", "StatusPath", *path); !changed)
@@ -36,7 +36,7 @@ Answer setPath(Session& session, const std::string& given) {
 }
 
 Answer status(Session& session, const Arguments& arguments) {
-  if (const auto path = arguments.find("path")) return setPath(session, *path);
+  if (const auto path = arguments.find("path")) return setStatusPath(session, *path);
   const auto settings = session.settings();
   if (!settings) return Failure{settings.error()};
   const compose::StatusReader reader(statusDirectory(*settings));
