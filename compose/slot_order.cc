@@ -9,12 +9,14 @@ std::vector<std::string> slotOrder(std::vector<std::string> local, std::optional
   const auto placeOf = [&](const std::string& serial) { return std::find(local.begin(), local.end(), serial); };
   for (const config::Group& group : groups) {
     // From the last one on: who is missing stands before who is missing after it.
-    const std::string* next = nullptr;
-    for (auto member = group.members.rbegin(); member != group.members.rend(); ++member) {
-      const bool isLocal = placeOf(*member) != local.end();
-      if (!isLocal && remote) remote->insert(*member);
-      if (!isLocal && !remote) local.insert(next != nullptr ? placeOf(*next) : local.end(), *member);
-      next = &*member;
+    const std::vector<std::string>& members = group.members;
+    for (std::size_t i = members.size(); i-- > 0;) {
+      if (placeOf(members[i]) != local.end()) continue;
+      if (remote) {
+        remote->insert(members[i]);
+      } else {
+        local.insert(i + 1 < members.size() ? placeOf(members[i + 1]) : local.end(), members[i]);
+      }
     }
   }
   if (!remote) return local;
