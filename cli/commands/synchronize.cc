@@ -74,8 +74,7 @@ bool onlySealed(const Contents& contents) {
 Answer outcome(const config::Group& group, const Contents& after, const Reunion& done) {
   Reply reply{{}, Json{{"group", group.label}, {"needsSync", needsSyncJson(after)}, {"members", Json::array()}}};
   bool isWhole = onlySealed(after);
-  for (std::size_t i = 0; i < group.members.size(); ++i) {
-    const std::string& serial = group.members[i];
+  for (const std::string& serial : group.members) {
     const auto joined = std::find_if(done.members.begin(), done.members.end(),
                                      [&](const Reunion::Member& member) { return member.serial == serial; });
     const bool wasThere = joined != done.members.end();
