@@ -26,6 +26,9 @@ struct Trouble {
   Reply soFar{};       ///< what there is to show in spite of it
 };
 
+/// What to say last of a change that was refused.
+inline constexpr const char* kUnchanged = "Nothing was changed.";
+
 using Answer = base::Result<Reply, Trouble>;
 
 /// One line in the place where answers stand.

@@ -29,6 +29,8 @@ const std::vector<Option>& programOptions() {
   static const std::vector<Option> all = {
       {"q", Value::None, "", Need::Optional, "No greeting in front of the first prompt"},
       {"f", Value::Path, "file", Need::Optional, "Runs the commands of a file, up to the first that fails"},
+      {"complete", Value::None, "", Need::Optional, "Says what the last word of a line on standard input can become"},
+      {"manual", Value::None, "", Need::Optional, "The manual page, for man(1)"},
       {"version", Value::None, "", Need::Optional, "Which version this is"},
       {"help", Value::None, "", Need::Optional, "This"},
   };

@@ -135,8 +135,10 @@ class Table {
 bool Contents::needsSync() const { return missing() != 0; }
 
 std::optional<bool> Contents::needsSyncAtAll() const {
-  const bool allRead = std::all_of(read.begin(), read.end(), [](CK_RV rv) { return rv == CKR_OK; });
-  return needsSync() || allRead ? std::optional(needsSync()) : std::nullopt;
+  if (needsSync()) return true;
+  const auto isKnown = [](CK_RV rv) { return rv == CKR_OK || rv == CKR_TOKEN_NOT_PRESENT; };
+  const bool allRead = !nothingRead() && std::all_of(read.begin(), read.end(), isKnown);
+  return allRead ? std::optional(false) : std::nullopt;
 }
 
 std::optional<Trouble> Contents::nothingRead() const {

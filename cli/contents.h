@@ -29,7 +29,9 @@ struct Contents {
 
   /// Some member that could be read lacks what another holds.
   bool needsSync() const;
-  /// The same of all members; nullopt: nobody can tell, as some could not be read.
+  /// The same of all members that are there, as the reference has it: what one lacks that is down is made up when it
+  /// comes back, and its state is listed beside. nullopt: nobody can tell, as one that is there could not be read, or
+  /// none is.
   std::optional<bool> needsSyncAtAll() const;
   /// Why nothing is known: no member could be read.
   std::optional<Trouble> nothingRead() const;

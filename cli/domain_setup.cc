@@ -6,21 +6,23 @@
 namespace p11ha::cli {
 
 std::optional<Trouble> setDomainUp(Session& session, std::span<const Token* const> members, const DomainPins& pins,
-                                   bool renew) {
+                                   DomainStep step) {
   Console& console = session.console();
-  console.note(kDomainCost);
+  if (step != DomainStep::Plan) console.note(kDomainCost);
   std::vector<ha::domain::Candidate> candidates;
   for (const Token* const token : members) {
     if (token != nullptr && token->isThere()) candidates.push_back({*token->member, &pins.user, &pins.officer});
   }
-  const auto progress = [&](const std::string& serial, const std::string& step) {
-    console.note("member " + serial + ": " + step + "\n");
+  const auto progress = [&](const std::string& serial, const std::string& doing) {
+    console.note("member " + serial + ": " + doing + "\n");
   };
-  const ha::domain::Report report =
-      renew ? ha::domain::renewAfterRemoval(candidates, false, progress) : ha::domain::join(candidates, {}, progress);
-  const std::string text = joinText(report);
-  console.note(text);
-  if (exitStatus(report) == 0) return std::nullopt;
+  const ha::domain::Report report = step == DomainStep::Renew
+                                        ? ha::domain::renewAfterRemoval(candidates, false, progress)
+                                        : ha::domain::join(candidates, {step == DomainStep::Plan, false}, progress);
+  console.note(joinText(report));
+  const bool isBad =
+      report.result == ha::domain::Report::Result::NotDone || report.result == ha::domain::Report::Result::Incomplete;
+  if (!isBad) return std::nullopt;
   return Trouble{CKR_FUNCTION_FAILED, "the cloning domain was not set up: " + report.problem,
                  "Mend that and run the command again, or leave -sopassword out."};
 }

@@ -22,9 +22,15 @@ struct DomainPins {
   const base::SecureBytes& officer;
 };
 
-/// Gives all those members one generation of domain keys, a new one where `renew` (a member was removed). Says first
-/// what it costs, then what becomes of it. Blocks as the members' calls do.
+enum class DomainStep {
+  Plan,   ///< examines the members, and makes nothing
+  Join,   ///< gives them all one generation of domain keys
+  Renew,  ///< a new one: a member was removed
+};
+
+/// Takes that step with those members that are there. Says first what it costs, then what becomes of it. Blocks as the
+/// members' calls do.
 std::optional<Trouble> setDomainUp(Session& session, std::span<const Token* const> members, const DomainPins& pins,
-                                   bool renew);
+                                   DomainStep step);
 
 }  // namespace p11ha::cli

@@ -2,11 +2,9 @@
 
 namespace p11ha::cli {
 
-using ha::domain::Generation;
 using ha::domain::MemberReport;
 using ha::domain::Part;
 using ha::domain::Report;
-using ha::domain::Seal;
 
 namespace {
 
@@ -20,14 +18,6 @@ std::string partText(Part part) {
       break;
   }
   return "no domain keys";
-}
-
-std::string holdsText(const MemberReport& member, const Generation& generation) {
-  const bool sealed = member.holding.complete(generation, Seal::Sealed);
-  const bool open = member.holding.complete(generation, Seal::Open);
-  if (sealed && open) return "sealed and open keys";
-  if (sealed) return "sealed keys";
-  return open ? "open keys" : "part of its keys";
 }
 
 std::string number(const Report& report) { return report.generation ? std::to_string(report.generation->number) : "0"; }
@@ -57,28 +47,6 @@ std::string joinText(const Report& report) {
       break;
   }
   return text + "not done: " + report.problem + "\n";
-}
-
-std::string statusText(const Report& report) {
-  std::string text;
-  for (const MemberReport& member : report.members) {
-    text += "member " + member.serial + ":";
-    if (!member.reason.empty()) text += " " + member.reason;
-    const auto generations = member.holding.generations();
-    if (member.reason.empty() && generations.empty()) text += " no domain keys";
-    text += "\n";
-    for (const Generation& generation : generations)
-      text += "  " + nameOf(generation) + ": " + holdsText(member, generation) + "\n";
-    for (const std::string& label : member.holding.planted)
-      text += "  an object that is called \"" + label + "\" and is no domain key\n";
-  }
-  if (!report.problem.empty()) text += report.problem + "\n";
-  return text;
-}
-
-int exitStatus(const Report& report) {
-  const bool bad = report.result == Report::Result::NotDone || report.result == Report::Result::Incomplete;
-  return bad ? 1 : 0;
 }
 
 }  // namespace p11ha::cli

@@ -7,7 +7,14 @@
 namespace p11ha::cli {
 namespace {
 
-std::string written(const Option& option) {
+std::string padded(std::string text, std::size_t width) {
+  text.resize(std::max(width, text.size() + 1), ' ');
+  return text;
+}
+
+}  // namespace
+
+std::string writtenOption(const Option& option) {
   std::string text = "-" + std::string(option.name);
   if (option.value == Value::None) return text;
   if (option.words.empty()) return text + " <" + std::string(option.placeholder) + ">";
@@ -16,16 +23,13 @@ std::string written(const Option& option) {
   return text + " <" + words + ">";
 }
 
-std::string padded(std::string text, std::size_t width) {
-  text.resize(std::max(width, text.size() + 1), ' ');
-  return text;
-}
+namespace {
 
 // The options that are chosen among, with the first of them.
 std::string choice(const std::vector<Option>& options, Need need) {
   std::string text;
   for (const Option& option : options) {
-    if (option.need == need) (text += text.empty() ? "" : " | ") += written(option);
+    if (option.need == need) (text += text.empty() ? "" : " | ") += writtenOption(option);
   }
   return need == Need::OneOf ? "{" + text + "}" : "[" + text + "]";
 }
@@ -51,7 +55,7 @@ std::string usageOf(const std::vector<Option>& options) {
     } else if (isChoice) {
       text += choice(options, option.need);
     } else {
-      text += option.need == Need::Required ? written(option) : "[" + written(option) + "]";
+      text += option.need == Need::Required ? writtenOption(option) : "[" + writtenOption(option) + "]";
     }
     chosen = chosen || isChoice;
   }
@@ -73,10 +77,10 @@ std::string describe(const Command& command) {
   std::size_t width = 0;
   for (const Option& option : options) {
     names.push_back({option.name});
-    width = std::max(width, written(option).size() + 2);
+    width = std::max(width, writtenOption(option).size() + 2);
   }
   for (std::size_t i = 0; i < options.size(); ++i)
-    text += sentence(padded(written(options[i]), width) + padded("-" + shortest(i, names), 8) +
+    text += sentence(padded(writtenOption(options[i]), width) + padded("-" + shortest(i, names), 8) +
                      std::string(options[i].help));
   return text;
 }

@@ -8,7 +8,9 @@
 
 namespace p11ha::cli {
 
-/// "hagroup interval -interval <seconds>". Pure; any thread, as what follows.
+/// "-interval <seconds>". Pure; any thread, as what follows.
+std::string writtenOption(const Option& option);
+/// "hagroup interval -interval <seconds>".
 std::string usageOf(const Command& command);
 /// "{-path <directory> | -show} [-json]".
 std::string usageOf(const std::vector<Option>& options);

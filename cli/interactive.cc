@@ -8,11 +8,11 @@
 #include <cwchar>
 #include <memory>
 
+#include "cli/candidates.h"
 #include "cli/complete.h"
 #include "cli/parse.h"
 #include "cli/pause.h"
 #include "cli/run.h"
-#include "cli/tokens.h"
 #include "config/text.h"
 
 namespace p11ha::cli {
@@ -21,44 +21,6 @@ namespace {
 Session* editing = nullptr;
 std::vector<std::string> offered;
 
-// Says nothing into a line that is being edited.
-class SilentConsole final : public Console {
- public:
-  void out(std::string_view) override {}
-  void note(std::string_view) override {}
-  base::Result<std::string, std::string> ask(const std::string&) override { return base::Failure{std::string()}; }
-  base::Result<base::SecureBytes, std::string> askSecret(const std::string&) override {
-    return base::Failure{std::string()};
-  }
-  bool isTerminal() const override { return false; }
-  bool showsProgress() const override { return false; }
-};
-
-// Nobody who presses a key waits for a server: of tokens only those of modules are looked at.
-std::vector<std::string> serialsOf(config::Settings settings) {
-  std::vector<std::string> serials;
-  for (const config::Group& group : settings.groups)
-    serials.insert(serials.end(), group.members.begin(), group.members.end());
-  settings.groups.clear();
-  settings.client.servers.clear();
-  SilentConsole silent;
-  const Tokens tokens(settings, silent);
-  for (const Token& token : tokens.all()) {
-    if (std::find(serials.begin(), serials.end(), token.serial()) == serials.end()) serials.push_back(token.serial());
-  }
-  return serials;
-}
-
-std::vector<std::string> valuesOf(Value kind) {
-  if (kind != Value::Group && kind != Value::Serial) return {};
-  const auto settings = editing->settings();
-  if (!settings) return {};
-  if (kind == Value::Serial) return serialsOf(*settings);
-  std::vector<std::string> labels;
-  for (const config::Group& group : settings->groups) labels.push_back(group.label);
-  return labels;
-}
-
 char* offerNext(const char*, int state) {
   const auto index = static_cast<std::size_t>(state);
   return index < offered.size() ? strdup(offered[index].c_str()) : nullptr;
@@ -66,7 +28,8 @@ char* offerNext(const char*, int state) {
 
 char** offer(const char* word, int, int end) {
   rl_attempted_completion_over = 1;  // no names of files
-  offered = complete(std::string_view(rl_line_buffer).substr(0, static_cast<std::size_t>(end)), valuesOf);
+  offered = complete(std::string_view(rl_line_buffer).substr(0, static_cast<std::size_t>(end)),
+                     [](Value kind) { return candidates(*editing, kind); });
   return rl_completion_matches(word, offerNext);
 }
 

@@ -14,7 +14,10 @@
 #include <vector>
 
 #include "base/secure_bytes.h"
+#include "cli/candidates.h"
+#include "cli/complete.h"
 #include "cli/help.h"
+#include "cli/man_page.h"
 #include "cli/parse.h"
 #include "cli/run.h"
 #include "config/locate.h"
@@ -54,6 +57,15 @@ void openStandardDescriptors() {
   if (descriptor >= 0) close(descriptor);
 }
 
+// For shells. The line comes by standard input: it may hold a PIN.
+void completeLine(cli::Session& session) {
+  std::string line;
+  std::getline(std::cin, line);
+  for (const std::string& word : cli::complete(line, [&](cli::Value kind) { return cli::candidates(session, kind); }))
+    session.console().out(word + "\n");
+  base::wipe(line.data(), line.size());
+}
+
 std::string refused(const std::string& why, const std::string& program) {
   return cli::shown(base::Failure{cli::Trouble{CKR_ARGUMENTS_BAD, why, usage(program)}}, false);
 }
@@ -70,7 +82,10 @@ int run(cli::Console& console, const std::string& program, std::span<char*> give
   if (options->has("help")) return console.out(helpText(program)), 0;
   if (options->has("version")) return console.out(program + " " P11HA_VERSION "\n"), 0;
 
+  if (options->has("manual")) return console.out(cli::manPage(P11HA_VERSION)), 0;
+
   cli::Session session(config::locate(config::Environment::ofProcess()), program, console);
+  if (options->has("complete")) return completeLine(session), 0;
   if (const auto file = options->find("f")) {
     if (!words.empty()) return console.out(refused("-f: its commands are run, and no other beside them", program)), 1;
     std::ifstream script(*file);

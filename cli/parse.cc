@@ -92,17 +92,42 @@ std::string_view bareName(std::string_view word) {
   return word;
 }
 
+// Names are of letters alone. Another word where one is expected may be a PIN.
+std::string shownUnlessPin(std::string_view word) {
+  constexpr std::size_t kShortestPin = 4;
+  const auto isOfName = [](char c) { return (c >= 'a' && c <= 'z') || (c >= 'A' && c <= 'Z') || c == '-'; };
+  const bool isShown = word.size() < kShortestPin || std::all_of(word.begin(), word.end(), isOfName);
+  return isShown ? " " + inQuotes(word) : std::string();
+}
+
 Trouble notOne(std::string_view what, std::string_view word, const std::vector<std::size_t>& found,
                const std::vector<Name>& names, std::string_view mark, const std::string& usage) {
   std::vector<std::string> candidates;
   if (found.empty()) {
     for (const Name& name : names) candidates.push_back(std::string(mark) + std::string(name.name));
     return {CKR_ARGUMENTS_BAD,
-            "unknown " + std::string(what) + " " + inQuotes(word) + "; there are " + listed(candidates), usage};
+            "unknown " + std::string(what) + shownUnlessPin(word) + "; there are " + listed(candidates), usage};
   }
   for (const std::size_t index : found) candidates.push_back(std::string(mark) + std::string(names[index].name));
   return {CKR_ARGUMENTS_BAD, "ambiguous " + std::string(what) + " " + inQuotes(word) + ": " + listed(candidates),
           "Write more of its name."};
+}
+
+std::string withBlanks(std::span<const std::string> words) {
+  std::string text;
+  for (const std::string& word : words) (text += text.empty() ? "" : " ") += word;
+  return text;
+}
+
+// `hagroup help`, `hagroup -help`.
+bool asksForHelp(std::string_view word) {
+  return config::equalsIgnoringCase(word, "help") || word == "?" || findOption(word, {{"help"}}) != nullptr;
+}
+
+const Command* helpCommand() {
+  const auto found =
+      std::find_if(commands().begin(), commands().end(), [](const Command& command) { return takesWords(command); });
+  return &*found;
 }
 
 void wipeWord(std::string& word) {
@@ -239,6 +264,11 @@ base::Result<Parsed, Trouble> parse(std::span<std::string> words) {
       return Failure{
           Trouble{CKR_ARGUMENTS_BAD, "which command of " + std::string(family) + "? There are " + listed(all), usage}};
     }
+    if (asksForHelp(words.front())) {
+      parsed.command = helpCommand();
+      parsed.arguments.add(parsed.command->options.front(), std::string(family) + " " + withBlanks(words.subspan(1)));
+      return parsed;
+    }
     const auto second = meant(words.front(), names);
     if (second.size() != 1)
       return Failure{notOne(std::string(family) + " command", words.front(), second, names, "", usage)};
@@ -248,18 +278,17 @@ base::Result<Parsed, Trouble> parse(std::span<std::string> words) {
   const std::string usage = "Usage: " + usageOf(*parsed.command);
   const std::vector<Option> options = optionsOf(*parsed.command);
   if (takesWords(*parsed.command)) {
-    std::string topic;
-    for (const std::string& word : words) (topic += topic.empty() ? "" : " ") += word;
-    parsed.arguments.add(parsed.command->options.front(), topic);
+    parsed.arguments.add(parsed.command->options.front(), withBlanks(words));
     return parsed;
   }
   auto arguments = takeOptions(words, options, usage);
   if (!arguments) return Failure{arguments.error()};
   if (!words.empty()) {
-    // Where there are PINs, it may be one.
-    const bool isShown =
-        std::none_of(options.begin(), options.end(), [](const Option& option) { return option.value == Value::Pin; });
-    const std::string what = isShown ? "unexpected " + inQuotes(words.front()) : "a word that was not expected";
+    // Where there are PINs, any word may be one.
+    const bool takesPins =
+        std::any_of(options.begin(), options.end(), [](const Option& option) { return option.value == Value::Pin; });
+    const std::string shown = takesPins ? std::string() : shownUnlessPin(words.front());
+    const std::string what = shown.empty() ? "a word that was not expected" : "unexpected" + shown;
     return Failure{Trouble{CKR_ARGUMENTS_BAD, what + ": options begin with a hyphen", usage}};
   }
   parsed.arguments = *std::move(arguments);

@@ -28,7 +28,11 @@ base::Result<std::optional<SecureBytes>, std::string> readDescriptor(int descrip
     const ssize_t got = read(descriptor, &byte, 1);
     if (got < 0 && errno == EINTR) continue;
     if (got < 0) return Failure{where + ": " + std::strerror(errno)};
-    if (got == 0 || byte == '\n') return atHand(std::move(pin));
+    if (got == 0 || byte == '\n') {
+      const bool isFromDos = byte == '\n' && !pin.empty() && pin.back() == '\r';
+      if (isFromDos) pin.pop_back();
+      return atHand(std::move(pin));
+    }
     if (pin.size() == kLongest) return Failure{where + ": a PIN has at most 255 bytes"};
     pin.push_back(byte);
   }

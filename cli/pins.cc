@@ -68,7 +68,7 @@ Trouble refusedPin(const std::string& serial, const std::string& whose, CK_RV rv
     case CKR_PIN_INCORRECT:
       return {rv, what, "No other member was asked. All members of a group have the same PIN."};
     default:
-      return {rv, what, "Nothing was changed."};
+      return {rv, what, kUnchanged};
   }
 }
 

@@ -5,9 +5,11 @@
 #include <chrono>
 #include <future>
 #include <memory>
+#include <span>
 
 #include "base/mutex.h"
 #include "cryptoki/return_codes.h"
+#include "ha/notes/on_member.h"
 #include "ha/virtual_token.h"
 #include "halog/format.h"
 
@@ -39,11 +41,30 @@ class Remarks final : public halog::Sink {
   std::vector<std::string> remarks_ P11HA_GUARDED_BY(mutex_);
 };
 
-// Counts the objects that a member is given.
+std::span<const CK_ATTRIBUTE> templateOf(const cryptoki::Call& call) {
+  if (call.fn == Fn::CreateObject) return {call.get<const CK_ATTRIBUTE*>(1), call.get<CK_ULONG>(2)};
+  if (call.fn == Fn::UnwrapKey) return {call.get<const CK_ATTRIBUTE*>(5), call.get<CK_ULONG>(6)};
+  return {};
+}
+
+// It puts an object of the applications on the token: not what p11ha keeps there for itself, nor what it needs
+// meanwhile.
+bool copies(const cryptoki::Call& call) {
+  bool lasts = false;
+  for (const CK_ATTRIBUTE& attribute : templateOf(call)) {
+    const std::span value(static_cast<const std::uint8_t*>(attribute.pValue), attribute.ulValueLen);
+    if (attribute.type == CKA_TOKEN) lasts = !value.empty() && value.front() != CK_FALSE;
+    if (attribute.type == CKA_APPLICATION && ha::notes::isOurs(value)) return false;
+  }
+  return lasts;
+}
+
+// Counts the objects that are copied to a member.
 class CountedMember final : public cryptoki::Member {
  public:
-  CountedMember(std::shared_ptr<cryptoki::Member> member, std::atomic<std::size_t>& given)
-      : member_(std::move(member)), given_(given) {}
+  explicit CountedMember(std::shared_ptr<cryptoki::Member> member) : member_(std::move(member)) {}
+
+  std::size_t copied() const { return copied_.load(); }
 
   const std::string& serial() const override { return member_->serial(); }
   CK_RV attach() override { return member_->attach(); }
@@ -51,13 +72,13 @@ class CountedMember final : public cryptoki::Member {
   cryptoki::Standing standing() const override { return member_->standing(); }
   cryptoki::Outcome execute(const cryptoki::Call& call) override {
     const cryptoki::Outcome outcome = member_->execute(call);
-    if (outcome.rv == CKR_OK && (call.fn == Fn::CreateObject || call.fn == Fn::UnwrapKey)) given_.fetch_add(1);
+    if (outcome.rv == CKR_OK && copies(call)) copied_.fetch_add(1);
     return outcome;
   }
 
  private:
   const std::shared_ptr<cryptoki::Member> member_;
-  std::atomic<std::size_t>& given_;
+  std::atomic<std::size_t> copied_{0};
 };
 
 // Of so many objects, on a line that is written over; nothing where nobody sees it.
@@ -65,11 +86,11 @@ class ProgressBar {
  public:
   ProgressBar(Console& console, std::size_t total) : console_(console), total_(console.showsProgress() ? total : 0) {}
 
-  // p11ha gives members objects of its own, too: never more than there are.
-  void show(std::size_t given) const {
+  // More may be copied than was missing at first: applications go on.
+  void show(std::size_t copied) const {
     if (total_ == 0) return;
     constexpr std::size_t kWidth = 40;
-    const std::size_t done = std::min(given, total_);
+    const std::size_t done = std::min(copied, total_);
     std::string bar(kWidth * done / total_, '#');
     bar.resize(kWidth, ' ');
     console_.note("\r        [" + bar + "] " + std::to_string(done) + " of " + std::to_string(total_) + " objects");
@@ -88,8 +109,7 @@ class Run {
  public:
   Run(ha::GroupPolicy policy, const std::vector<const Token*>& members, const ProgressBar& bar)
       : policy_(std::move(policy)), bar_(bar) {
-    for (const Token* const member : members)
-      members_.push_back(std::make_shared<CountedMember>(member->member, given_));
+    for (const Token* const member : members) members_.push_back(std::make_shared<CountedMember>(member->member));
   }
   ~Run() {
     if (!token_) return;
@@ -131,6 +151,8 @@ class Run {
   }
 
   ha::GroupStatus status() const { return token_->status(); }
+  /// On that one of the members, in their order.
+  std::size_t copied(std::size_t index) const { return members_[index]->copied(); }
   const Remarks& log() const { return log_; }
 
  private:
@@ -163,14 +185,19 @@ class Run {
   }
 
   void drain() {
-    while (!workers_.drain(clock_.now() + std::chrono::milliseconds(100))) bar_.show(given_.load());
-    bar_.show(given_.load());
+    while (!workers_.drain(clock_.now() + std::chrono::milliseconds(100))) showProgress();
+    showProgress();
+  }
+
+  void showProgress() const {
+    std::size_t copied = 0;
+    for (const auto& member : members_) copied += member->copied();
+    bar_.show(copied);
   }
 
   const ha::GroupPolicy policy_;
   const ProgressBar& bar_;
-  std::atomic<std::size_t> given_{0};
-  std::vector<std::shared_ptr<cryptoki::Member>> members_;
+  std::vector<std::shared_ptr<CountedMember>> members_;
   base::SystemClock clock_;
   Remarks log_;
   ha::SessionTable sessions_;
@@ -205,10 +232,12 @@ base::Result<Reunion, Trouble> reunite(const config::Group& group, const config:
   run.joinAll();
   bar.end();
   Reunion reunion{{}, run.log().remarks()};
-  for (const ha::MemberStatus& member : run.status().members) {
+  const ha::GroupStatus status = run.status();
+  for (std::size_t i = 0; i < status.members.size(); ++i) {
+    const ha::MemberStatus& member = status.members[i];
     const bool joined = member.state.phase == ha::Phase::Active;
     const CK_RV rv = joined ? CKR_OK : member.state.lastError == CKR_OK ? CKR_DEVICE_ERROR : member.state.lastError;
-    reunion.members.push_back({member.serial, rv});
+    reunion.members.push_back({member.serial, rv, run.copied(i)});
   }
   return reunion;
 }

@@ -13,7 +13,8 @@ namespace p11ha::cli {
 struct Reunion {
   struct Member {
     std::string serial;
-    CK_RV rv = CKR_OK;  ///< CKR_OK: it holds what the others do, but for what `remarks` say
+    CK_RV rv = CKR_OK;       ///< CKR_OK: it holds what the others do, but for what `remarks` say
+    std::size_t copied = 0;  ///< objects of applications that it was given
   };
   std::vector<Member> members;       ///< those that could be reached
   std::vector<std::string> remarks;  ///< of the HA log's texts: what could not be brought into line, and why

@@ -47,7 +47,10 @@ bool runLine(Session& session, std::string_view line) {
 bool runScript(Session& session, std::istream& lines, const std::string& name) {
   std::string line;
   for (std::size_t number = 1; !session.over && std::getline(lines, line); ++number) {
-    const bool well = runLine(session, line);
+    constexpr std::string_view kByteOrderMark = "\xef\xbb\xbf";
+    std::string_view text = line;
+    if (number == 1 && text.starts_with(kByteOrderMark)) text.remove_prefix(kByteOrderMark.size());
+    const bool well = runLine(session, text);
     base::wipe(line.data(), line.size());
     if (well) continue;
     session.console().note(session.program() + ": " + name + ":" + std::to_string(number) +

@@ -60,6 +60,8 @@ std::optional<std::string> newError(const config::Settings& before, const config
 base::Result<config::Settings, Trouble> Session::settings() {
   const auto file = readFile(configuration_);
   if (!file) return Failure{file.error()};
+  const std::string missing = configuration_ + ": there is no such file; defaults hold until one is made\n";
+  if (!file->stamp && noted_.insert(missing).second) console_.note(missing);
   config::Settings settings = config::read(file->document);
   note(settings);
   return settings;
@@ -74,20 +76,26 @@ void Session::note(const config::Settings& settings) {
 
 base::Result<config::Settings, Trouble> Session::change(const Edit& edit, const LastStep& last) {
   const auto lock = config::lock(configuration_, kPatience);
-  if (!lock) return Failure{Trouble{CKR_FUNCTION_FAILED, lock.error().format(), "Nothing was changed."}};
+  if (!lock) return Failure{Trouble{CKR_FUNCTION_FAILED, lock.error().format(), kUnchanged}};
   config::removeLeftovers(configuration_);
   auto file = readFile(configuration_);
   if (!file) return Failure{file.error()};
-  if (const auto cut = file->document.unfinished()) {
+  config::Document changed = file->document;
+  auto cut = changed.unfinished();
+  if (cut) {
+    // Where no more than the end of a line is missing: some editors leave it out. save() sees who goes on writing.
+    changed.endLastLine();
+    cut = changed.unfinished();
+  }
+  if (cut) {
     return Failure{Trouble{CKR_FUNCTION_FAILED, cut->format(), "Mend the file first; nothing was changed."}};
   }
   const config::Settings before = config::read(file->document);
   note(before);
-  config::Document changed = file->document;
   if (auto trouble = edit(changed, before)) return Failure{*std::move(trouble)};
   config::Settings after = config::read(changed);
   if (const auto error = newError(before, after)) {
-    return Failure{Trouble{CKR_ARGUMENTS_BAD, "the configuration would be wrong: " + *error, "Nothing was changed."}};
+    return Failure{Trouble{CKR_ARGUMENTS_BAD, "the configuration would be wrong: " + *error, kUnchanged}};
   }
   if (changed.text() == file->document.text()) return after;
   std::optional<Trouble> refused;
@@ -97,7 +105,7 @@ base::Result<config::Settings, Trouble> Session::change(const Edit& edit, const 
   });
   if (refused) return Failure{*std::move(refused)};
   if (!saved) {
-    return Failure{Trouble{CKR_FUNCTION_FAILED, saved.error().format(), "Nothing was changed."}};
+    return Failure{Trouble{CKR_FUNCTION_FAILED, saved.error().format(), kUnchanged}};
   }
   return after;
 }
@@ -138,8 +146,8 @@ base::Result<config::Group, Trouble> sameGroup(const config::Settings& now, cons
   const auto found = std::find_if(now.groups.begin(), now.groups.end(),
                                   [&](const config::Group& each) { return each.serial == group.serial; });
   if (found != now.groups.end()) return *found;
-  return Failure{Trouble{CKR_ARGUMENTS_BAD, "group " + config::inQuotes(group.label) + " is gone meanwhile",
-                         "Nothing was changed."}};
+  return Failure{
+      Trouble{CKR_ARGUMENTS_BAD, "group " + config::inQuotes(group.label) + " is gone meanwhile", kUnchanged}};
 }
 
 }  // namespace p11ha::cli

@@ -52,7 +52,7 @@ std::optional<Trouble> tryModule(const std::string& path, const std::string& res
   }
   const auto opened = modules().open({path, reserved});
   if (opened) return std::nullopt;
-  return Trouble{CKR_ARGUMENTS_BAD, "-path: " + opened.error(), "Nothing was changed."};
+  return Trouble{CKR_ARGUMENTS_BAD, "-path: " + opened.error(), kUnchanged};
 }
 
 std::string Token::label() const { return cryptoki::unpad(info.label); }
@@ -60,7 +60,7 @@ std::string Token::label() const { return cryptoki::unpad(info.label); }
 Tokens::Tokens(const config::Settings& settings, Console& console)
     : composition_(compose::compose(forUs(settings), modules())) {
   for (const std::string& complaint : composition_.complaints) console.note(complaint + "\n");
-  for (const auto& member : composition_.fleet->all()) all_.push_back(lookAt(member));
+  for (const auto& member : composition_.fleet->all(settings.groups)) all_.push_back(lookAt(member));
 }
 
 Tokens::~Tokens() { composition_.fleet->close(); }
@@ -101,7 +101,7 @@ base::Result<const Token*, Trouble> Tokens::named(const std::string& serial) con
 
 base::Result<const Token*, Trouble> Tokens::inSlot(const std::string& number) const {
   const auto slot = slotNumber(number);
-  if (slot && *slot < all_.size() && all_[*slot].isThere()) return &all_[*slot];
+  if (slot && *slot < all_.size()) return named(all_[*slot].serial());
   return Failure{Trouble{CKR_SLOT_ID_INVALID, "no token is in slot " + config::inQuotes(number) + "; " + present(),
                          "See `slot list`."}};
 }

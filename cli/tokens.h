@@ -35,7 +35,7 @@ class Tokens {
   Tokens(const Tokens&) = delete;
   Tokens& operator=(const Tokens&) = delete;
 
-  /// By their slots, which are numbered from 0: what modules and servers show, then members of groups that nobody does.
+  /// By their slots, which are numbered from 0; members of groups that are not there among them.
   const std::vector<Token>& all() const { return all_; }
   const Token* find(const std::string& serial) const;
   /// The slot that the token has here; nullopt: it is not there.

@@ -69,7 +69,7 @@ Composition compose(const config::Settings& settings, cryptoki::Modules& modules
     }
     composition.groups.push_back(std::move(plan));
   }
-  if (!settings.ha.haOnly) composition.memberSlots = composition.fleet->all();
+  if (!settings.ha.haOnly) composition.memberSlots = composition.fleet->all(settings.groups);
   return composition;
 }
 

@@ -1,5 +1,6 @@
 #include "compose/fleet.h"
 
+#include "compose/slot_order.h"
 #include "cryptoki/return_codes.h"
 
 namespace p11ha::compose {
@@ -12,10 +13,6 @@ Fleet::Fleet(const config::Settings& settings, cryptoki::Modules& modules, bool 
              std::vector<std::string>& complaints)
     : loader_(modules), several_(several) {
   extend(settings, complaints);
-  if (!several_) return;
-  // Each is to have a slot. To groups only those matter that they name.
-  base::Lock lock(mutex_);
-  takeInRemotes();
 }
 
 Fleet::~Fleet() = default;
@@ -96,7 +93,7 @@ void Fleet::add(const std::string& serial, std::shared_ptr<Member> token) {
   if (const auto unseen = unseen_.find(serial); unseen != unseen_.end()) {
     unseen->second->lookAt(std::move(token));
   } else if (bySerial_.emplace(serial, std::move(token)).second) {
-    order_.push_back(serial);
+    local_.push_back(serial);
   }
 }
 
@@ -119,7 +116,6 @@ const std::shared_ptr<Member>& Fleet::token(const std::string& serial) {
   if (token != nullptr) return token;
   RemoteTokens* const home = homeOf(serial);
   token = home != nullptr ? home->member(serial) : unseen(serial);
-  order_.push_back(serial);
   return token;
 }
 
@@ -142,17 +138,17 @@ std::shared_ptr<Member> Fleet::member(const std::string& serial) {
   return viewOf(token(serial));
 }
 
-void Fleet::takeInRemotes() {
-  for (const auto& remote : remotes_) {
-    for (const std::string& serial : remote->serials()) token(serial);
-  }
-}
-
-std::vector<std::shared_ptr<Member>> Fleet::all() {
+std::vector<std::shared_ptr<Member>> Fleet::all(const std::vector<config::Group>& groups) {
   base::Lock lock(mutex_);
-  takeInRemotes();
+  std::optional<std::set<std::string>> elsewhere;
+  for (const auto& remote : remotes_) {
+    const std::vector<std::string> serials = remote->serials();
+    if (!elsewhere) elsewhere.emplace();
+    elsewhere->insert(serials.begin(), serials.end());
+  }
   std::vector<std::shared_ptr<Member>> views;
-  for (const std::string& serial : order_) views.push_back(viewOf(token(serial)));
+  for (const std::string& serial : slotOrder(local_, std::move(elsewhere), groups))
+    views.push_back(viewOf(token(serial)));
   return views;
 }
 

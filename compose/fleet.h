@@ -41,8 +41,8 @@ class Fleet {
   /// For one slot: the token of that serial number, or, where several slots may show it, a view of it. One that nobody
   /// shows is looked for again by its attach().
   std::shared_ptr<cryptoki::Member> member(const std::string& serial) P11HA_EXCLUDES(mutex_);
-  /// All there are, for a slot each.
-  std::vector<std::shared_ptr<cryptoki::Member>> all() P11HA_EXCLUDES(mutex_);
+  /// All there are and the members of these groups, for a slot each, in their order (compose/slot_order.h).
+  std::vector<std::shared_ptr<cryptoki::Member>> all(const std::vector<config::Group>& groups) P11HA_EXCLUDES(mutex_);
 
   /// It has members elsewhere.
   bool connects() const P11HA_EXCLUDES(mutex_);
@@ -63,7 +63,6 @@ class Fleet {
                  std::vector<std::string>& complaints);
   void connect(const config::Settings& settings, std::vector<std::string>& complaints);
   void add(const std::string& serial, std::shared_ptr<cryptoki::Member> token) P11HA_EXCLUDES(mutex_);
-  void takeInRemotes() P11HA_REQUIRES(mutex_);
   RemoteTokens* homeOf(const std::string& serial) const P11HA_REQUIRES(mutex_);
   const std::shared_ptr<cryptoki::Member>& token(const std::string& serial) P11HA_REQUIRES(mutex_);
   std::shared_ptr<cryptoki::Member> unseen(const std::string& serial) P11HA_REQUIRES(mutex_);
@@ -81,7 +80,7 @@ class Fleet {
   std::vector<std::shared_ptr<cryptoki::LocalModule>> modules_ P11HA_GUARDED_BY(mutex_);
   std::map<std::string, std::shared_ptr<cryptoki::Member>> bySerial_ P11HA_GUARDED_BY(mutex_);
   std::map<std::string, std::shared_ptr<UnseenMember>> unseen_ P11HA_GUARDED_BY(mutex_);  // of these
-  std::vector<std::string> order_ P11HA_GUARDED_BY(mutex_);  // of the serials, as they came
+  std::vector<std::string> local_ P11HA_GUARDED_BY(mutex_);  // those that modules show, as they came
   std::map<const cryptoki::Member*, std::shared_ptr<SharedLogin>> logins_ P11HA_GUARDED_BY(mutex_);
 };
 

@@ -65,6 +65,9 @@ class Document {
   /// Removes every section of this name with all that is in it. False: there was none.
   bool eraseSection(std::string_view section);
 
+  /// Ends the last line where it has no end of its own.
+  void endLastLine();
+
   /// What shows that the text ends before it was written to its end, whichever section it ends in; nullopt: nothing
   /// does. A text that was cut off between two sections shows nothing.
   std::optional<Diagnostic> unfinished() const;

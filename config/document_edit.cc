@@ -42,6 +42,10 @@ std::size_t Document::afterLine(std::size_t offset) const {
   return end == std::string::npos ? text_.size() : end + 1;
 }
 
+void Document::endLastLine() {
+  if (!text_.empty() && text_.back() != '\n') *this = Document(text_ + std::string(lineEnd()), file_);
+}
+
 /// The end of an entry's last line, counting comment lines that go on with its comment: those whose mark stands in the
 /// same column (the vendor's example is laid out so).
 std::size_t Document::afterContinuation(std::size_t index) const {

@@ -21,9 +21,8 @@ std::string withoutBlanks(std::string text) {
   return text;
 }
 
-}  // namespace
-
-unsigned freeGroupNumber(const Document& document) {
+// Of what is written of groups, whether or not it makes one.
+std::set<unsigned> groupNumbers(const Document& document) {
   constexpr std::string_view kStem = "VirtualToken";
   std::set<unsigned> taken;
   for (const Entry& entry : document.entries(kStem)) {
@@ -32,9 +31,34 @@ unsigned freeGroupNumber(const Document& document) {
     const char* const end = entry.key.data() + entry.key.size();
     if (std::from_chars(entry.key.data() + kStem.size(), end, number).ec == std::errc()) taken.insert(number);
   }
+  return taken;
+}
+
+}  // namespace
+
+unsigned freeGroupNumber(const Document& document) {
+  const std::set<unsigned> taken = groupNumbers(document);
   unsigned number = 0;
   while (taken.contains(number)) ++number;
   return number;
+}
+
+std::optional<Group> findWritten(const Document& document, std::string_view name) {
+  std::optional<Group> found;
+  if (name.empty()) return found;
+  for (const unsigned number : groupNumbers(document)) {
+    const auto valueOf = [&](std::string_view key) {
+      return document.get("VirtualToken", spelledIn(document, "VirtualToken", key, {number, {}})).value_or("");
+    };
+    Group group;
+    group.number = number;
+    group.label = valueOf("VirtualTokenNNLabel");
+    group.serial = valueOf("VirtualTokenNNSN");
+    if (group.label != name && group.serial != name) continue;
+    if (found) return std::nullopt;
+    found = std::move(group);
+  }
+  return found;
 }
 
 Edit putGroup(Document& document, const Group& group) {
@@ -60,6 +84,7 @@ void dropGroup(Document& document, const Group& group) {
   const Place labelled{0, group.label};
   for (const std::string_view name : {"VirtualTokenNNLabel", "VirtualTokenNNSN", "VirtualTokenNNMembers"})
     drop(document, "VirtualToken", name, numbered);
+  if (group.label.empty()) return;
   drop(document, "HASynchronize", "<label>", labelled);
   drop(document, "HARecovery", "<label>", labelled);
   drop(document, "HAConfiguration", "<label>StandbyMembers", labelled);

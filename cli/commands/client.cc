@@ -1,25 +1,37 @@
 // The modules and servers that the configuration leads to.
 #include <sys/stat.h>
+#include <unistd.h>
 
 #include <algorithm>
 
 #include "cli/commands/common.h"
 #include "cli/commands/subjects.h"
 #include "cli/tokens.h"
+#include "config/text.h"
 
 namespace p11ha::cli {
 namespace {
 
 using base::Failure;
 
-unsigned freeModuleNumber(const config::Document& document) {
+constexpr const char* kServers = "LunaSA Client";
+
+// The lowest that none of these keys has.
+unsigned freeNumber(const config::Document& document, std::string_view section,
+                    std::initializer_list<std::string_view> keys) {
   unsigned number = 0;
   const auto isTaken = [&](std::string_view key) {
-    const std::string spelled = config::spelledIn(document, "p11ha", key, {number, {}});
-    return document.get("p11ha", spelled).has_value();
+    return document.get(section, config::spelledIn(document, section, key, {number, {}})).has_value();
   };
-  while (isTaken("ModuleNNPath") || isTaken("ModuleNNSlot") || isTaken("ModuleNNSerial")) ++number;
+  while (std::any_of(keys.begin(), keys.end(), isTaken)) ++number;
   return number;
+}
+
+std::string tokensThere(const config::Settings& settings, Console& console) {
+  const Tokens tokens(settings, console);
+  const auto there =
+      std::count_if(tokens.all().begin(), tokens.all().end(), [](const Token& token) { return token.isThere(); });
+  return sentence("Tokens there are now: " + std::to_string(there) + " (slot list).");
 }
 
 Answer addModule(Session& session, const Arguments& arguments) {
@@ -29,18 +41,18 @@ Answer addModule(Session& session, const Arguments& arguments) {
   if (failed || stat(path.c_str(), &found) != 0 || !S_ISREG(found.st_mode)) {
     return Failure{Trouble{CKR_ARGUMENTS_BAD,
                            "-path: expected a PKCS#11 module, found " + config::inQuotes(arguments.text("path")),
-                           "Nothing was changed."}};
+                           kUnchanged}};
   }
   // A member is listed by it, among others.
   const std::string serial = arguments.text("serialNumber");
   if (serial.find_first_of(" \t,") != std::string::npos) {
     return Failure{Trouble{CKR_ARGUMENTS_BAD,
                            "-serialNumber: expected one without blanks and commas, found " + config::inQuotes(serial),
-                           "Nothing was changed."}};
+                           kUnchanged}};
   }
   if (auto trouble = tryModule(path, arguments.text("reserved"))) return Failure{*std::move(trouble)};
   const auto saved = session.change([&](config::Document& document, const config::Settings&) -> std::optional<Trouble> {
-    const config::Place place{freeModuleNumber(document), {}};
+    const config::Place place{freeNumber(document, "p11ha", {"ModuleNNPath", "ModuleNNSlot", "ModuleNNSerial"}), {}};
     const std::pair<std::string_view, std::string_view> keys[] = {
         {"reserved", "ModuleNNReserved"}, {"slot", "ModuleNNSlot"}, {"serialNumber", "ModuleNNSerial"}};
     if (auto trouble = set(document, "path", "p11ha", "ModuleNNPath", place, path)) return trouble;
@@ -52,11 +64,76 @@ Answer addModule(Session& session, const Arguments& arguments) {
     return std::nullopt;
   });
   if (!saved) return Failure{saved.error()};
-  const Tokens tokens(*saved, session.console());
-  const auto there =
-      std::count_if(tokens.all().begin(), tokens.all().end(), [](const Token& token) { return token.isThere(); });
-  return Reply{sentence("Module " + path + " was successfully added.") +
-               sentence("Tokens there are now: " + std::to_string(there) + " (slot list).")};
+  return Reply{sentence("Module " + path + " was successfully added.") + tokensThere(*saved, session.console())};
+}
+
+struct CredentialFile {
+  std::string_view option;
+  std::string_view key;
+  std::string_view help;
+};
+constexpr CredentialFile kCredentials[] = {
+    {"caFile", "ServerCAFile", "The authorities that the servers' certificates come from, in PEM"},
+    {"certFile", "ClientCertFile", "This client's certificate, in PEM"},
+    {"keyFile", "ClientPrivKeyFile", "Its private key, in PEM"}};
+
+Answer initialize(Session& session, const Arguments& arguments) {
+  std::vector<std::string> paths;
+  for (const CredentialFile& file : kCredentials) {
+    std::error_code failed;
+    const std::string given = arguments.text(file.option);
+    paths.push_back(absolutePath(given, failed));
+    struct stat found {};
+    const std::string& path = paths.back();
+    if (!failed && stat(path.c_str(), &found) == 0 && S_ISREG(found.st_mode) && access(path.c_str(), R_OK) == 0)
+      continue;
+    return Failure{
+        Trouble{CKR_ARGUMENTS_BAD,
+                "-" + std::string(file.option) + ": expected a file that can be read, found " + config::inQuotes(given),
+                kUnchanged}};
+  }
+  const auto saved = session.change([&](config::Document& document, const config::Settings&) -> std::optional<Trouble> {
+    for (std::size_t i = 0; i < paths.size(); ++i) {
+      if (auto trouble = set(document, kCredentials[i].option, kServers, kCredentials[i].key, {}, paths[i]))
+        return trouble;
+    }
+    return std::nullopt;
+  });
+  if (!saved) return Failure{saved.error()};
+  return Reply{sentence("This client now has a certificate: " + paths[1] + ".") +
+               sentence("Name the servers that it goes to: client addServer.")};
+}
+
+Answer addServer(Session& session, const Arguments& arguments) {
+  const std::string name = arguments.text("server");
+  if (name.empty() || name.find_first_of(" \t,") != std::string::npos) {
+    return Failure{Trouble{CKR_ARGUMENTS_BAD, "-server: expected a name or an address, found " + config::inQuotes(name),
+                           kUnchanged}};
+  }
+  const auto saved =
+      session.change([&](config::Document& document, const config::Settings& now) -> std::optional<Trouble> {
+        if (now.client.caFile.empty() || now.client.certificateFile.empty() || now.client.privateKeyFile.empty()) {
+          return Trouble{CKR_ARGUMENTS_BAD, "this client has no certificate to show to a server",
+                         "Name it first: client init. Nothing was changed."};
+        }
+        const std::string port = arguments.find("port").value_or(std::to_string(config::Server().port));
+        for (const config::Server& server : now.client.servers) {
+          if (!config::equalsIgnoringCase(server.name, name) || std::to_string(server.port) != port) continue;
+          return Trouble{CKR_ARGUMENTS_BAD, "server " + name + " is configured already", kUnchanged};
+        }
+        const config::Place place{freeNumber(document, kServers, {"ServerNameNN", "ServerPortNN"}), {}};
+        if (auto trouble = set(document, "server", kServers, "ServerNameNN", place, name)) return trouble;
+        return arguments.has("port") ? set(document, "port", kServers, "ServerPortNN", place, port) : std::nullopt;
+      });
+  if (!saved) return Failure{saved.error()};
+  return Reply{sentence("Server " + name + " was successfully added.") + tokensThere(*saved, session.console())};
+}
+
+std::vector<Option> credentialOptions() {
+  std::vector<Option> options;
+  for (const CredentialFile& file : kCredentials)
+    options.push_back({file.option, Value::Path, "file", Need::Required, file.help});
+  return options;
 }
 
 }  // namespace
@@ -71,7 +148,16 @@ std::vector<Command> clientCommands() {
         {"reserved", Value::Text, "text", Need::Optional, "What its C_Initialize is given, as NSS softokn wants it"},
         {"slot", Value::Number, "id", Need::Optional, "The module's own slot that is meant; all otherwise"},
         {"serialNumber", Value::Text, "SN", Need::Optional, "What the token is called instead of its own number"}},
-       addModule}};
+       addModule},
+      {"client", "init", "", "Names the certificate by which servers know this client", credentialOptions(),
+       initialize},
+      {"client",
+       "addServer",
+       "",
+       "Adds an appliance, whose partitions can become members",
+       {{"server", Value::Text, "host", Need::Required, "Its name or address, as its certificate has it"},
+        {"port", Value::Number, "port", Need::Optional, "1792 otherwise"}},
+       addServer}};
 }
 
 }  // namespace p11ha::cli

@@ -25,11 +25,27 @@ std::string absolutePath(const std::string& given, std::error_code& failed) {
   return failed ? "" : found.lexically_normal().string();
 }
 
+bool isDirectory(const std::string& path) {
+  std::error_code ignored;
+  return std::filesystem::is_directory(path, ignored);
+}
+
+base::Result<std::string, Trouble> existingDirectory(const std::string& given) {
+  const std::string what = "-path: expected an existing directory, found " + config::inQuotes(given);
+  if (!isDirectory(given))
+    return base::Failure{Trouble{CKR_ARGUMENTS_BAD, what, "Make it first; nothing was changed."}};
+  std::error_code failed;
+  std::string path = absolutePath(given, failed);
+  if (failed) return base::Failure{Trouble{CKR_ARGUMENTS_BAD, what + ": " + failed.message(), kUnchanged}};
+  if (path.size() > 1 && path.back() == '/') path.pop_back();
+  return path;
+}
+
 std::optional<Trouble> set(config::Document& document, std::string_view option, std::string_view section,
                            std::string_view key, const config::Place& place, const std::string& value) {
   const auto done = config::put(document, section, key, place, value);
   if (done) return std::nullopt;
-  return Trouble{CKR_ARGUMENTS_BAD, "-" + std::string(option) + ": " + done.error(), "Nothing was changed."};
+  return Trouble{CKR_ARGUMENTS_BAD, "-" + std::string(option) + ": " + done.error(), kUnchanged};
 }
 
 base::Result<config::Settings, Trouble> setAlone(Session& session, std::string_view option, std::string_view section,
@@ -48,7 +64,7 @@ base::Result<config::Group, Trouble> changeGroup(Session& session, const std::st
     changed = *group;
     if (auto trouble = edit(*changed)) return trouble;
     const auto written = config::putGroup(document, *changed);
-    return written ? std::nullopt : std::optional(Trouble{CKR_ARGUMENTS_BAD, written.error(), "Nothing was changed."});
+    return written ? std::nullopt : std::optional(Trouble{CKR_ARGUMENTS_BAD, written.error(), kUnchanged});
   });
   if (!done) return base::Failure{done.error()};
   return *changed;

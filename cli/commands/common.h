@@ -30,6 +30,10 @@ bool isMember(const config::Group& group, const std::string& serial);
 /// system. Empty: `failed` says why.
 std::string absolutePath(const std::string& given, std::error_code& failed);
 
+bool isDirectory(const std::string& path);
+/// What option -path names, as others find it. Trouble: it is no directory that exists.
+base::Result<std::string, Trouble> existingDirectory(const std::string& given);
+
 /// Writes one key of the configuration, from what the user gave for an option.
 std::optional<Trouble> set(config::Document& document, std::string_view option, std::string_view section,
                            std::string_view key, const config::Place& place, const std::string& value);

@@ -4,6 +4,7 @@
 #include "cli/commands/common.h"
 #include "cli/commands/subjects.h"
 #include "config/group_edit.h"
+#include "config/text.h"
 
 namespace p11ha::cli {
 namespace {
@@ -54,10 +55,17 @@ Answer removeStandby(Session& session, const Arguments& arguments) {
 Answer deleteGroup(Session& session, const Arguments& arguments) {
   std::string label;
   const auto done = session.change([&](config::Document& document, const config::Settings& now) {
-    const auto group = findGroup(now, arguments.text("label"));
-    if (!group) return std::optional(group.error());
-    label = group->label;
-    config::dropGroup(document, *group);
+    const std::string name = arguments.text("label");
+    const auto group = findGroup(now, name);
+    if (group) config::dropGroup(document, *group);
+    label = group ? group->label : name;
+    if (group) return std::optional<Trouble>();
+    // One that is left out for an error is in the file all the same.
+    auto written = config::findWritten(document, name);
+    if (!written) return std::optional(group.error());
+    const auto sameLabel = [&](const Group& sound) { return config::equalsIgnoringCase(sound.label, written->label); };
+    if (std::any_of(now.groups.begin(), now.groups.end(), sameLabel)) written->label.clear();  // its settings stay
+    config::dropGroup(document, *written);
     return std::optional<Trouble>();
   });
   if (!done) return Failure{done.error()};

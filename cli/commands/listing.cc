@@ -89,6 +89,12 @@ std::string arrow(std::string_view label, const std::string& value) {
   return text + value + "\n";
 }
 
+std::string arrowIfAny(std::string_view label, const std::string& value) {
+  return value.empty() ? "" : arrow(label, value);
+}
+
+Json textOrNull(const std::string& text) { return text.empty() ? Json() : Json(text); }
+
 std::string version(const CK_VERSION& version) {
   return std::to_string(version.major) + "." + std::to_string(version.minor);
 }
@@ -96,14 +102,21 @@ std::string version(const CK_VERSION& version) {
 struct Slot {
   unsigned id;
   std::string label, serial, model, firmware, description;
+  bool isThere = true;
 };
+
+// A member of a group that nobody shows now: its slot is its own.
+Slot awaySlot(unsigned id, const std::string& serial) {
+  return {id, "------------", serial, "", "", "Net Token Slot", false};
+}
 
 std::vector<Slot> slotsOf(const config::Settings& settings, const Tokens& tokens) {
   std::vector<Slot> slots;
   for (const Token& token : tokens.all()) {
-    if (!token.isThere()) continue;
-    slots.push_back({*tokens.slotOf(token.serial()), token.label(), token.serial(), cryptoki::unpad(token.info.model),
-                     version(token.info.firmwareVersion), "Net Token Slot"});
+    const auto id = static_cast<unsigned>(slots.size());
+    slots.push_back(token.isThere() ? Slot{id, token.label(), token.serial(), cryptoki::unpad(token.info.model),
+                                           version(token.info.firmwareVersion), "Net Token Slot"}
+                                    : awaySlot(id, token.serial()));
   }
   for (std::size_t i = 0; i < settings.groups.size(); ++i) {
     const config::Group& group = settings.groups[i];
@@ -121,15 +134,16 @@ Answer listSlots(Session& session, const Arguments&) {
   for (const Slot& slot : slotsOf(*settings, tokens)) {
     if (session.current == slot.serial) current = std::to_string(slot.id);
     reply.text += arrow("Slot Id", std::to_string(slot.id)) + arrow("Label", slot.label) +
-                  arrow("Serial Number", slot.serial) + arrow("Model", slot.model) +
-                  (slot.firmware.empty() ? "" : arrow("Firmware Version", slot.firmware)) +
-                  arrow("Slot Description", slot.description) + "\n";
+                  arrow("Serial Number", slot.serial) + arrowIfAny("Model", slot.model) +
+                  arrowIfAny("Firmware Version", slot.firmware) + arrow("Slot Description", slot.description) +
+                  (slot.isThere ? "" : arrow("Status", "down")) + "\n";
     (*reply.json)["slots"].push_back({{"slot", slot.id},
-                                      {"label", slot.label},
+                                      {"label", slot.isThere ? Json(slot.label) : Json()},
                                       {"serial", slot.serial},
-                                      {"model", slot.model},
-                                      {"firmware", slot.firmware.empty() ? Json() : Json(slot.firmware)},
-                                      {"description", slot.description}});
+                                      {"model", textOrNull(slot.model)},
+                                      {"firmware", textOrNull(slot.firmware)},
+                                      {"description", slot.description},
+                                      {"present", slot.isThere}});
   }
   if (session.current) reply.text += arrow("Current Slot Id", current);
   if (reply.text.empty()) reply.text = sentence("There is no token: no module, server or group is configured.");

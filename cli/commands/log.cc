@@ -1,6 +1,4 @@
 // hagroup halog: the HA log's settings (reference, "Configuring HA Logging").
-#include <sys/stat.h>
-
 #include <chrono>
 
 #include "cli/commands/common.h"
@@ -16,22 +14,12 @@ using base::Failure;
 constexpr const char* kFile = "/haErrorLog.txt";
 constexpr std::size_t kLabels = 16;  // up to the colon
 
-bool isDirectory(const std::string& path) {
-  struct stat found {};
-  return stat(path.c_str(), &found) == 0 && S_ISDIR(found.st_mode);
-}
-
 Answer setPath(Session& session, const std::string& given) {
-  const std::string what = "-path: expected an existing directory, found " + config::inQuotes(given);
-  if (!isDirectory(given)) return Failure{Trouble{CKR_ARGUMENTS_BAD, what, "Make it first; nothing was changed."}};
-  // Applications have other working directories.
-  std::error_code failed;
-  std::string path = absolutePath(given, failed);
-  if (failed) return Failure{Trouble{CKR_ARGUMENTS_BAD, what + ": " + failed.message(), "Nothing was changed."}};
-  if (path.size() > 1 && path.back() == '/') path.pop_back();
-  if (const auto changed = setAlone(session, "path", "HAConfiguration", "haLogPath", path); !changed)
+  const auto path = existingDirectory(given);
+  if (!path) return Failure{path.error()};
+  if (const auto changed = setAlone(session, "path", "HAConfiguration", "haLogPath", *path); !changed)
     return Failure{changed.error()};
-  return Reply{sentence("HA Log path successfully set to " + path + ".")};
+  return Reply{sentence("HA Log path successfully set to " + *path + ".")};
 }
 
 Answer setLength(Session& session, const std::string& length) {

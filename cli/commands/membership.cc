@@ -22,8 +22,6 @@ using base::SecureBytes;
 using config::Group;
 using config::inQuotes;
 
-constexpr const char* kUnchanged = "Nothing was changed.";
-
 struct Pins {
   SecureBytes user;
   std::optional<SecureBytes> officer;
@@ -111,7 +109,7 @@ base::Result<config::Settings, Trouble> join(Session& session, const Newcomer& n
   const Token& token = newcomer.token;
   const Pins& pins = newcomer.pins;
   if (pins.officer) {
-    if (auto trouble = setDomainUp(session, members, {pins.user, *pins.officer}, false))
+    if (auto trouble = setDomainUp(session, members, {pins.user, *pins.officer}, DomainStep::Join))
       return Failure{*std::move(trouble)};
   }
   if (newcomer.existing == Existing::Copy) return session.change(edit);
@@ -171,8 +169,11 @@ Answer createGroup(Session& session, const Arguments& arguments) {
     group.label = label;
     group.serial = *number;
     group.members = {serial};
-    const auto written = config::putGroup(document, group);
-    return written ? std::nullopt : std::optional(notWritten(written));
+    if (config::putGroup(document, group)) return std::optional<Trouble>();
+    // All else of a new group are numbers.
+    return std::optional(Trouble{
+        CKR_ARGUMENTS_BAD, "-label: " + inQuotes(label) + " cannot stand in a configuration, where labels are keys",
+        "Make it of letters, digits, blanks, hyphens and the like; nothing was changed."});
   };
   const auto saved = join(session, {**token, *pins, *existing}, {*token}, edit);
   if (!saved) return Failure{saved.error()};
@@ -306,21 +307,24 @@ Answer removeMember(Session& session, const Arguments& arguments) {
   if (!officer) return Failure{officer.error()};
   auto user = givenPin(arguments, "password");
   if (!user) return Failure{user.error()};
-  if (*officer) {
-    auto pin = pinFor(session, arguments, "password");
-    if (!pin) return Failure{pin.error()};
-    *user = *std::move(pin);
-    if (auto trouble = setDomainUp(session, membersOf(changed, tokens), {**user, **officer}, true))
-      return Failure{*std::move(trouble)};
-  }
-  const auto saved = session.change([&](config::Document& document, const config::Settings& now) {
+  const auto edit = [&](config::Document& document, const config::Settings& now) {
     const auto current = sameGroup(now, *group);
     if (!current) return std::optional(current.error());
     changed = *current;
     if (auto trouble = withoutMember(changed, serial)) return trouble;
     const auto written = config::putGroup(document, changed);
     return written ? std::nullopt : std::optional(notWritten(written));
-  });
+  };
+  if (*officer) {
+    auto pin = pinFor(session, arguments, "password");
+    if (!pin) return Failure{pin.error()};
+    *user = *std::move(pin);
+    // New keys leave the member out: first, whether it can be taken out.
+    if (auto trouble = session.rehearse(edit)) return Failure{*std::move(trouble)};
+    if (auto trouble = setDomainUp(session, membersOf(changed, tokens), {**user, **officer}, DomainStep::Renew))
+      return Failure{*std::move(trouble)};
+  }
+  const auto saved = session.change(edit);
   if (!saved) return Failure{saved.error()};
   return afterChange(session, "Member " + serial + " successfully removed from group " + changed.label + ".", *saved,
                      changed, tokens, *user ? &**user : nullptr);

@@ -159,17 +159,22 @@ base::Result<SecureBytes, Trouble> newPin(Session& session, const Arguments& arg
   if (!pin || !isAsked) return pin;
   const auto again = pinFor(session, arguments, "newpw", "Re-enter the new password: ");
   if (!again) return Failure{again.error()};
-  if (*again != *pin) return Failure{Trouble{CKR_PIN_INVALID, "the two are not the same", "Nothing was changed."}};
+  if (*again != *pin) return Failure{Trouble{CKR_PIN_INVALID, "the two are not the same", kUnchanged}};
   return pin;
 }
 
-// On all or none; but those that have the new one already keep it.
+// On all or none; but those that have the new one already keep it. What interrupts it undoes it, or comes too late.
 std::optional<Trouble> changeAll(const std::vector<const Token*>& members, const SecureBytes& before,
                                  const SecureBytes& now) {
-  const Uninterrupted uninterrupted;
+  Uninterrupted uninterrupted;
   std::vector<const Token*> changed;
   std::vector<std::string> already;
   for (const Token* const token : members) {
+    if (uninterrupted.pending() != 0) {
+      if (uninterrupted.pending() == SIGINT)
+        uninterrupted.forget();  // it ends the command, which says what became of it
+      return Trouble{CKR_FUNCTION_CANCELED, "interrupted", rolledBack(changed, before, now)};
+    }
     const CK_RV rv = setPin(*token, before, now);
     if (rv == CKR_OK) {
       changed.push_back(token);
@@ -181,6 +186,7 @@ std::optional<Trouble> changeAll(const std::vector<const Token*>& members, const
                          (already.empty() ? "" : " The new one had before: " + listed(already) + ".")};
     }
   }
+  if (uninterrupted.pending() == SIGINT) uninterrupted.forget();
   return std::nullopt;
 }
 
@@ -199,7 +205,8 @@ Answer changePassword(Session& session, const Arguments& arguments) {
   const std::size_t count = target->members.size();
   return Reply{sentence("The password of " + target->name + " was successfully changed" +
                         (count > 1 ? " on " + std::to_string(count) + " members." : ".")) +
-               (count > 1 ? sentence("Running applications log in with it the next time.") : "")};
+               sentence("Applications that run stay logged in. They know the old one alone, which a member refuses") +
+               sentence("when it comes back to them: let them log in with the new one.")};
 }
 
 std::vector<Option> slotOptions() {

@@ -25,7 +25,18 @@ void watch(Session& session, const std::function<Reports()>& look) {
   } while (interruptible.pause(kEvery));
 }
 
+// Where applications are to write what is shown here.
+Answer setStatusPath(Session& session, const std::string& given) {
+  const auto path = existingDirectory(given);
+  if (!path) return Failure{path.error()};
+  if (const auto changed = setAlone(session, "path", "p11ha", "StatusPath", *path); !changed)
+    return Failure{changed.error()};
+  return Reply{sentence("Status path successfully set to " + *path + ".") +
+               sentence("Applications that start from now on report there.")};
+}
+
 Answer status(Session& session, const Arguments& arguments) {
+  if (const auto path = arguments.find("path")) return setStatusPath(session, *path);
   const auto settings = session.settings();
   if (!settings) return Failure{settings.error()};
   const compose::StatusReader reader(statusDirectory(*settings));
@@ -52,6 +63,7 @@ std::vector<Command> statusCommands() {
            "",
            "Says how the members do in the applications that run",
            {groupOption(Need::Optional),
+            {"path", Value::Path, "directory", Need::AtMostOne, "Where applications report: an existing directory"},
             {"watch", Value::None, "", Need::AtMostOne, "Says it again every second, until Enter or ^C"},
             {"json", Value::None, "", Need::AtMostOne, "One JSON document instead of the text"}},
            status}};

@@ -71,16 +71,16 @@ bool onlySealed(const Contents& contents) {
 }
 
 // What became of it, measured again.
-Answer outcome(const config::Group& group, const Contents& before, const Contents& after, const Reunion& done) {
+Answer outcome(const config::Group& group, const Contents& after, const Reunion& done) {
   Reply reply{{}, Json{{"group", group.label}, {"needsSync", needsSyncJson(after)}, {"members", Json::array()}}};
   bool isWhole = onlySealed(after);
-  for (std::size_t i = 0; i < group.members.size(); ++i) {
-    const std::string& serial = group.members[i];
+  for (const std::string& serial : group.members) {
     const auto joined = std::find_if(done.members.begin(), done.members.end(),
                                      [&](const Reunion::Member& member) { return member.serial == serial; });
-    const CK_RV rv = joined == done.members.end() ? CKR_TOKEN_NOT_PRESENT : joined->rv;
+    const bool wasThere = joined != done.members.end();
+    const CK_RV rv = wasThere ? joined->rv : CKR_TOKEN_NOT_PRESENT;
+    const std::size_t copied = wasThere ? joined->copied : 0;
     isWhole = isWhole && rv == CKR_OK;
-    const std::size_t copied = after.count(i) - std::min(after.count(i), before.count(i));
     reply.text += sentence("Member " + serial + ": " +
                            (rv == CKR_OK ? std::to_string(copied) + (copied == 1 ? " object" : " objects") + " copied"
                                          : "not synchronized: " + cryptoki::returnCodeName(rv)));
@@ -112,18 +112,20 @@ Answer synchronize(Session& session, const Arguments& arguments) {
   if (!pin) return Failure{pin.error()};
   const auto before = readContents(membersOf(*group, tokens), &*pin);
   if (!before) return Failure{before.error()};
-  if (arguments.has("dryrun")) return plan(*group, *before);
   const auto officer = givenPin(arguments, "sopassword");
   if (!officer) return Failure{officer.error()};
+  const bool isPlan = arguments.has("dryrun");
   if (*officer) {
-    if (auto trouble = setDomainUp(session, membersOf(*group, tokens), {*pin, **officer}, false))
+    const DomainStep step = isPlan ? DomainStep::Plan : DomainStep::Join;
+    if (auto trouble = setDomainUp(session, membersOf(*group, tokens), {*pin, **officer}, step))
       return Failure{*std::move(trouble)};
   }
+  if (isPlan) return plan(*group, *before);
   const auto done = reunite(*group, *settings, tokens, *pin, before->missing(), session.console());
   if (!done) return Failure{done.error()};
   const auto after = readContents(membersOf(*group, tokens), &*pin, Depth::Seals);
   if (!after) return Failure{after.error()};
-  return outcome(*group, *before, *after, *done);
+  return outcome(*group, *after, *done);
 }
 
 }  // namespace

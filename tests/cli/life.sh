@@ -34,6 +34,7 @@ wait_for() {
     sleep 0.1
   done
 }
+slots() { "$P11HA_BUILD/bin/hacm" slot list | grep -e "Slot Id" -e "Serial Number"; }
 state() { "$P11HA_BUILD/bin/hacm" hagroup status 2>&1 | grep -q "^$1 *$2 "; }
 signed() { (($(find "$folder/signatures" -name '*.sig' | wc -l) >= $1)); }
 more() { wait_for signed $(($(find "$folder/signatures" -name '*.sig' | wc -l) + 20)); }
@@ -43,10 +44,16 @@ cluster up --local 1 --remote 2 --no-domain
 source "$folder/cluster/env"
 export ChrystokiConfigurationPath
 conf=$folder/cluster/Chrystoki.conf
-sed -i "s|^p11ha = {|p11ha = {\n   StatusPath = $folder;|" "$conf"
 
 hacm hagroup deleteGroup -label demo
 ! grep -q "$P11HA_MEMBER_1" "$conf" || failed "the group is in the configuration still"
+mapfile -t ports < <(sed -n 's/.*ServerPort.. = \(.*\);/\1/p' "$conf")
+sed -i '/^LunaSA Client = {/,/^}/d' "$conf"
+hacm hagroup status -path "$folder"
+hacm client init -caFile "$folder/cluster/pki/ca.pem" -certFile "$folder/cluster/pki/client.pem" \
+  -keyFile "$folder/cluster/pki/client.key"
+for port in "${ports[@]}"; do hacm client addServer -server localhost -port "$port"; done
+said "Tokens there are now: 3"
 hacm slot list
 said "$P11HA_MEMBER_3"
 hacm hagroup createGroup -serialNumber "$P11HA_MEMBER_1" -label demo -password env:P11HA_PIN -sopassword env:P11HA_SO_PIN
@@ -69,10 +76,13 @@ exec 9>"$folder/stop"
 wait_for signed 20
 wait_for state "$P11HA_MEMBER_2" active
 
+slots >"$folder/slots"
 cluster kill 2
 wait_for state "$P11HA_MEMBER_2" "\(down\|recovering\)"
 hacm hagroup listGroups -password env:P11HA_PIN
 said "$P11HA_MEMBER_2  *------------  *down"
+said "Needs sync:  no"
+slots | diff "$folder/slots" - || failed "slots move when a member is away"
 hacm hagroup doctor && failed "the doctor finds nothing"
 said "ERROR   member $P11HA_MEMBER_2: it cannot be reached"
 cluster start 2

@@ -4,7 +4,9 @@
 // fails. In both @DIR@ stands for the working directory, which is the transcript's own, holds the configuration, and in
 // it tokens.conf: one that leads to three fresh SoftHSM tokens, called 154438865287, 1238700701509 and 150032, and to
 // applications that report in @DIR@/status. In
-// commands @PIN@ and @SOPIN@ stand for their PINs, which are never printed, and @MODULE@ for SoftHSM. Lines before the
+// commands @PIN@ and @SOPIN@ stand for their PINs, which are never printed, @SLOT1@ to @SLOT3@ for their slots,
+// @MODULE@ for SoftHSM, @P11HA@ for this project's module, @SOURCE@ for its source. @FAILING@, in what is printed too,
+// stands for a module before SoftHSM that fails as p11ha-failctl $P11HA_FAILING_CONTROL tells it. Lines before the
 // first command say what it is about. With P11HA_WRITE_GOLDEN set, what is printed is written to the file instead.
 #include <gtest/gtest.h>
 
@@ -21,6 +23,9 @@ namespace p11ha::tests::transcripts {
 namespace {
 
 const std::filesystem::path kGolden = P11HA_SOURCE_DIR "/tests/golden/hacm";
+
+constexpr const char* kP11ha = P11HA_BINARY_DIR "/lib/libp11ha.so";
+constexpr const char* kFailing = P11HA_BINARY_DIR "/lib/p11ha-failing.so";
 
 constexpr std::array kSerials = {"154438865287", "1238700701509", "150032"};
 
@@ -41,6 +46,7 @@ class Transcript : public testing::TestWithParam<std::filesystem::path> {
  protected:
   Transcript() : store(3) {
     std::filesystem::create_directory(directory);
+    std::filesystem::create_directory(control);
     std::ofstream tokens(directory + "/tokens.conf");
     tokens << "p11ha = {\n  StatusPath = " << directory << "/status;\n";
     for (std::size_t i = 0; i < 3; ++i) {
@@ -50,6 +56,7 @@ class Transcript : public testing::TestWithParam<std::filesystem::path> {
              << module << "Serial = " << kSerials.at(i) << ";\n";
     }
     tokens << "}\n";
+    setenv("P11HA_FAILING_CONTROL", control.c_str(), 1);
     setenv("P11HA_CONF", (directory + "/Chrystoki.conf").c_str(), 1);
     setenv("PATH", (std::string(P11HA_BINARY_DIR "/bin:") + std::getenv("PATH")).c_str(), 1);
   }
@@ -64,9 +71,13 @@ class Transcript : public testing::TestWithParam<std::filesystem::path> {
   }
   std::string filled(std::string text) const {
     for (const auto& [name, value] :
-         {std::pair("@PIN@", store.pin()), std::pair("@SOPIN@", store.soPin()),
-          std::pair("@MODULE@", std::string(kSoftHsmModule)), std::pair("@DIR@", directory)})
+         {std::pair("@SOURCE@", std::string(P11HA_SOURCE_DIR)), std::pair("@PIN@", store.pin()),
+          std::pair("@SOPIN@", store.soPin()), std::pair("@MODULE@", std::string(kSoftHsmModule)),
+          std::pair("@P11HA@", std::string(kP11ha)), std::pair("@FAILING@", std::string(kFailing)),
+          std::pair("@DIR@", directory)})
       replace(text, name, value);
+    for (std::size_t i = 0; i < store.serials().size(); ++i)
+      replace(text, "@SLOT" + std::to_string(i + 1) + "@", std::to_string(slotOf(store.serial(i))));
     return text;
   }
   std::string run(const std::string& command) const {
@@ -79,11 +90,13 @@ class Transcript : public testing::TestWithParam<std::filesystem::path> {
     const Ran ran = runCommandLine("cd " + directory + " && setsid --wait sh -c " + quoted + " 2>&1 </dev/null");
     std::string printed = ran.text;
     replace(printed, directory, "@DIR@");
+    replace(printed, kFailing, "@FAILING@");
     return printed + (ran.status == 0 ? "" : "[" + std::to_string(ran.status) + "]\n");
   }
 
   SoftHsmStore store;
   const std::string directory = (store.folder() / "work").string();
+  const std::string control = (store.folder() / "failing").string();
 };
 
 TEST_P(Transcript, PrintsTheSameAgain) {

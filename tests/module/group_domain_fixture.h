@@ -17,7 +17,9 @@ class DomainGroup : public WorkingGroup {
     setenv("P11HA_PIN", store.pin().c_str(), 1);
     setenv("P11HA_SO_PIN", store.soPin().c_str(), 1);
     // In a process of its own: whoever joins is the tokens' only user.
-    const Ran joined = runCommandLine(P11HA_BINARY_DIR "/bin/p11ha-domain -q join 2>&1");
+    const Ran joined = runCommandLine(
+        P11HA_BINARY_DIR
+        "/bin/hacm hagroup synchronize -group demo -password env:P11HA_PIN -sopassword env:P11HA_SO_PIN 2>&1");
     EXPECT_EQ(joined.status, 0) << joined.text;
   }
 };

@@ -111,7 +111,15 @@ TEST_F(Contents, OfWhomIsNotThereAreNoReasonToSynchronise) {
   EXPECT_EQ(contents->read[1], CKR_DEVICE_ERROR);
 }
 
-TEST_F(Contents, OfWhomIsNotThereAreNotInStepEither) {
+TEST_F(Contents, OfWhomIsDownNeedNoSync) {
+  for (const auto& member : members) member->put(data("one"));
+  tokens[2].rv = CKR_DEVICE_REMOVED;
+  EXPECT_EQ(read()->needsSyncAtAll(), false);
+  tokens[0].rv = tokens[1].rv = CKR_DEVICE_REMOVED;
+  EXPECT_EQ(read()->needsSyncAtAll(), std::nullopt);
+}
+
+TEST_F(Contents, OfWhomIsThereAndCannotBeReadAreNotKnownToBeInStep) {
   for (const auto& member : members) member->put(data("one"));
   EXPECT_EQ(read()->needsSyncAtAll(), false);
   members[1]->down = cryptoki::Outcome{CKR_DEVICE_ERROR};

@@ -135,7 +135,19 @@ TEST(Parse, TakesAValueBehindAnEqualsSign) {
 TEST(Parse, ShowsNothingThatMayBeAPin) {
   EXPECT_THAT(trouble("partition contents -passwrd=12345678"), Not(HasSubstr("12345678")));
   EXPECT_THAT(trouble("partition contents 12345678"), Not(HasSubstr("12345678")));
-  EXPECT_THAT(trouble("ha rt 12345678"), HasSubstr("12345678"));
+  EXPECT_THAT(trouble("ha rt 12345678"), Not(HasSubstr("12345678")));
+  EXPECT_THAT(trouble("12345678"), Not(HasSubstr("12345678")));
+  EXPECT_THAT(trouble("hagroup open-sesame2"), Not(HasSubstr("sesame")));
+  EXPECT_THAT(trouble("ha rt 123"), HasSubstr("123"));
+  EXPECT_THAT(trouble("hagroup addMembr"), HasSubstr("addMembr"));
+}
+
+TEST(Parse, TakesHelpWhereACommandIsExpected) {
+  for (const char* line : {"hagroup help retry", "hagroup -help retry", "ha ? retry", "ha -h retry"}) {
+    EXPECT_EQ(parsed(line).command->name, "help") << line;
+    EXPECT_EQ(parsed(line).arguments.text(""), "hagroup retry") << line;
+  }
+  EXPECT_EQ(parsed("hagroup help").arguments.text(""), "hagroup ");
 }
 
 }  // namespace

@@ -1,0 +1,50 @@
+#include "cli/candidates.h"
+
+#include <algorithm>
+
+#include "cli/tokens.h"
+
+namespace p11ha::cli {
+namespace {
+
+class SilentConsole final : public Console {
+ public:
+  void out(std::string_view) override {}
+  void note(std::string_view) override {}
+  base::Result<std::string, std::string> ask(const std::string&) override { return base::Failure{std::string()}; }
+  base::Result<base::SecureBytes, std::string> askSecret(const std::string&) override {
+    return base::Failure{std::string()};
+  }
+  bool isTerminal() const override { return false; }
+  bool showsProgress() const override { return false; }
+};
+
+std::vector<std::string> serialsOf(config::Settings settings) {
+  std::vector<std::string> serials;
+  for (const config::Group& group : settings.groups)
+    serials.insert(serials.end(), group.members.begin(), group.members.end());
+  settings.groups.clear();
+  settings.client.servers.clear();
+  SilentConsole silent;
+  const Tokens tokens(settings, silent);
+  for (const Token& token : tokens.all()) {
+    if (std::find(serials.begin(), serials.end(), token.serial()) == serials.end()) serials.push_back(token.serial());
+  }
+  return serials;
+}
+
+}  // namespace
+
+std::vector<std::string> candidates(Session& session, Value kind) {
+  if (kind != Value::Group && kind != Value::Serial) return {};
+  SilentConsole silent;
+  Session quiet(session.configuration(), session.program(), silent);
+  const auto settings = quiet.settings();
+  if (!settings) return {};
+  if (kind == Value::Serial) return serialsOf(*settings);
+  std::vector<std::string> labels;
+  for (const config::Group& group : settings->groups) labels.push_back(group.label);
+  return labels;
+}
+
+}  // namespace p11ha::cli
