@@ -83,6 +83,7 @@ cp -a "$store" "$folder/empty"
 cp -a "$other" "$folder/other"
 made=$(P11HA_CONF=$folder/two "$bench" make-objects "${group[@]}" --sets $((objects / 10)))
 cp -a "$store" "$folder/full"
+(($(find "$folder/full" -name '*.object' | wc -l) > objects)) || failed "member 2 was lost meanwhile: $(tail -n 5 "$P11HA_LOG")"
 # One file in a hundred of those that came; their names are random.
 cp -a "$folder/full" "$folder/nearly"
 comm -13 <(ls "$folder/empty") <(ls "$folder/full") | grep '\.object$' | awk 'NR % 100 == 1' |
