@@ -6,7 +6,11 @@
 #include <cstdlib>
 #include <nlohmann/json.hpp>
 
+#include "bench/bare_copy.h"
 #include "bench/counted.h"
+#include "bench/memory.h"
+#include "bench/mixed_objects.h"
+#include "bench/rejoin.h"
 #include "bench/report.h"
 #include "bench/worker.h"
 
@@ -31,10 +35,22 @@ struct Options {
   std::string workload;
   int socket = -1;
 
+  // Of what bench/keys.sh is made of.
+  std::string otherToken;
+  unsigned long sets = 1;
+  std::string configuration;
+  std::string with;
+  std::string haLog;
+
   Style style() const { return markdown ? Style::Markdown : Style::Text; }
   Token::Spec own() const {
     const char* pin = std::getenv("P11HA_PIN");
     return {module, token, pin == nullptr ? "" : pin};
+  }
+  Token::Spec other() const {
+    Token::Spec spec = own();
+    spec.label = otherToken;
+    return spec;
   }
 };
 
@@ -139,11 +155,52 @@ int runList() {
   return 0;
 }
 
+// How many objects, and in how many seconds.
+void sayTimed(std::uint64_t objects, std::chrono::nanoseconds time) {
+  std::printf("%llu %.3f\n", static_cast<unsigned long long>(objects), std::chrono::duration<double>(time).count());
+}
+
 int runCounted(const Options& options) {
   const Workload* workload = findWorkload(options.workload);
   if (workload == nullptr) return failed("no workload \"" + options.workload + "\"");
   const std::string wrong = runCounted(options.own(), *workload, options.calls);
   return wrong.empty() ? 0 : failed(wrong);
+}
+
+int runMakeObjects(const Options& options) {
+  const auto token = Token::open(options.own());
+  if (!token) return failed(token.error());
+  const auto begun = std::chrono::steady_clock::now();
+  if (const std::string wrong = makeMixedObjects(**token, options.sets); !wrong.empty()) return failed(wrong);
+  sayTimed(options.sets * kMixedSet, std::chrono::steady_clock::now() - begun);
+  return 0;
+}
+
+int runBareCopy(const Options& options) {
+  const auto from = Token::open(options.own());
+  const auto to = Token::open(options.other());
+  if (!from || !to) return failed(from ? to.error() : from.error());
+  const char* const soPin = std::getenv("P11HA_SO_PIN");
+  const auto copied = copyBare(**from, **to, soPin == nullptr ? "" : soPin, options.own().pin);
+  if (!copied) return failed(copied.error());
+  sayTimed(copied->objects, copied->time);
+  return 0;
+}
+
+int runRejoin(const Options& options) {
+  const auto rejoin = measureRejoin(options.own(), options.configuration, options.with, options.haLog);
+  if (!rejoin) return failed(rejoin.error());
+  sayTimed(rejoin->objects, rejoin->time);
+  return 0;
+}
+
+int runMemory(const Options& options) {
+  std::vector<Token::Spec> specs{options.own()};
+  if (!options.otherToken.empty()) specs.push_back(options.other());
+  const auto memory = measureMemory(specs);
+  if (!memory) return failed(memory.error());
+  std::printf("%zu %zu %zu\n", memory->objects, memory->allocated, memory->resident);
+  return 0;
 }
 
 void addSubjects(CLI::App* command, Options& options) {
@@ -184,7 +241,7 @@ void addStyle(CLI::App* command, Options& options) {
 }
 
 void addOwn(CLI::App* command, Options& options) {
-  command->group("");  // not shown: this program calls it
+  command->group("");  // not shown: this program, or a script of bench/, calls it
   command->add_option("--module", options.module)->required();
   command->add_option("--token", options.token)->required();
 }
@@ -214,7 +271,23 @@ int run(int argc, char** argv) {
   counted->add_option("--workload", options.workload)->required();
   counted->add_option("--calls", options.calls)->required();
 
+  CLI::App* making = app.add_subcommand("make-objects", "makes so many sets of mixed objects on a token");
+  CLI::App* copying = app.add_subcommand("bare-copy", "copies them to another token of the module, without p11ha");
+  CLI::App* rejoining = app.add_subcommand("rejoin", "how long a member takes to join a group");
+  CLI::App* remembering = app.add_subcommand("memory", "what listed objects cost in memory");
+  for (CLI::App* command : {making, copying, rejoining, remembering}) addOwn(command, options);
+  making->add_option("--sets", options.sets)->required();
+  copying->add_option("--other", options.otherToken)->required();
+  remembering->add_option("--other", options.otherToken);
+  rejoining->add_option("--configuration", options.configuration)->required();
+  rejoining->add_option("--with", options.with)->required();
+  rejoining->add_option("--ha-log", options.haLog)->required();
+
   CLI11_PARSE(app, argc, argv);
+  if (making->parsed()) return runMakeObjects(options);
+  if (copying->parsed()) return runBareCopy(options);
+  if (rejoining->parsed()) return runRejoin(options);
+  if (remembering->parsed()) return runMemory(options);
   if (comparing->parsed()) return runCompare(options, comparisonTable);
   if (counting->parsed()) return runCount(options);
   if (logging->parsed()) return runLog(options);

@@ -1,5 +1,7 @@
 #include "bench/token.h"
 
+#include <array>
+
 #include "cryptoki/modules.h"
 #include "cryptoki/return_codes.h"
 
@@ -126,6 +128,20 @@ std::string Token::logIn(const Spec& spec) {
   std::string pin = spec.pin;
   rv = functions.C_Login(session_, CKU_USER, reinterpret_cast<CK_UTF8CHAR_PTR>(pin.data()), pin.size());
   return rv == CKR_OK ? "" : answered("C_Login", rv);
+}
+
+base::Result<std::vector<CK_OBJECT_HANDLE>, std::string> Token::list() {
+  std::vector<CK_OBJECT_HANDLE> handles;
+  CK_RV rv = functions().C_FindObjectsInit(session_, nullptr, 0);
+  if (rv != CKR_OK) return base::Failure{answered("C_FindObjectsInit", rv)};
+  for (CK_ULONG found = 1; rv == CKR_OK && found != 0;) {
+    std::array<CK_OBJECT_HANDLE, 256> some{};
+    rv = functions().C_FindObjects(session_, some.data(), some.size(), &found);
+    if (rv == CKR_OK) handles.insert(handles.end(), some.begin(), some.begin() + found);
+  }
+  functions().C_FindObjectsFinal(session_);
+  if (rv != CKR_OK) return base::Failure{answered("C_FindObjects", rv)};
+  return handles;
 }
 
 CK_RV Token::key(KeyKind kind, CK_OBJECT_HANDLE& handle) {

@@ -27,6 +27,12 @@ class Token {
   base::Result<Lane, std::string> openLane(const Workload& workload);
   void close(const Lane& lane) { module_->functions().C_CloseSession(lane.session); }
 
+  /// The module's own, and the session that is logged in: read-write.
+  const cryptoki::FunctionList& functions() const { return module_->functions(); }
+  CK_SESSION_HANDLE session() const { return session_; }
+  /// All objects that it shows.
+  base::Result<std::vector<CK_OBJECT_HANDLE>, std::string> list();
+
  private:
   explicit Token(std::shared_ptr<cryptoki::LocalModule> module) : module_(std::move(module)) {}
 

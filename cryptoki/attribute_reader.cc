@@ -2,6 +2,7 @@
 
 #include <algorithm>
 #include <memory>
+#include <optional>
 #include <utility>
 #include <vector>
 
@@ -104,9 +105,86 @@ class Query {
   std::vector<Buffer> buffers_;
 };
 
+// Room for the values that most objects have.
+std::size_t usualLength(AttributeKind kind) {
+  switch (kind) {
+    case AttributeKind::Bool:
+      return sizeof(CK_BBOOL);
+    case AttributeKind::Ulong:
+      return sizeof(CK_ULONG);
+    case AttributeKind::Date:
+      return sizeof(CK_DATE);
+    case AttributeKind::MechanismList:
+      return 8 * sizeof(CK_MECHANISM_TYPE);
+    case AttributeKind::Bytes:
+    case AttributeKind::BigInteger:
+      return 256;
+    case AttributeKind::Template:
+      break;
+  }
+  return 0;
+}
+
+// Without a length, one that is there can only have been too long for its room.
+bool isOfOneLength(CK_ATTRIBUTE_TYPE type) {
+  const AttributeInfo* const info = attributeInfo(type);
+  return info != nullptr && (info->kind == AttributeKind::Bool || info->kind == AttributeKind::Ulong ||
+                             info->kind == AttributeKind::Template);
+}
+
+// All named attributes in one call, into the room that is usually enough. Nothing where it was not: then their lengths
+// are to be asked for first.
+std::optional<Outcome> readIntoUsualRoom(Member& member, CK_SESSION_HANDLE session, CK_OBJECT_HANDLE object,
+                                         std::span<const CK_ATTRIBUTE_TYPE> types, Template& out) {
+  std::vector<CK_ATTRIBUTE> read(types.size());
+  std::size_t length = 0;
+  for (std::size_t i = 0; i < types.size(); ++i) {
+    const AttributeInfo* const info = attributeInfo(types[i]);
+    read[i] = {types[i], nullptr, info == nullptr ? 0 : usualLength(info->kind)};
+    length += read[i].ulValueLen;
+  }
+  base::SecureBytes room(length);
+  std::size_t next = 0;
+  for (CK_ATTRIBUTE& attribute : read) {
+    if (attribute.ulValueLen != 0) attribute.pValue = room.data() + next;
+    next += attribute.ulValueLen;
+  }
+  const std::vector<CK_ATTRIBUTE> given = read;
+  Outcome outcome = member.execute(makeCall<Fn::GetAttributeValue>(session, object, read.data(), read.size()));
+  if (outcome.fate != Fate::Answered || !carriesValues(outcome.rv)) return outcome;
+  if (outcome.rv == CKR_BUFFER_TOO_SMALL) return std::nullopt;
+  Template values;
+  std::vector<CK_ATTRIBUTE> unclear;
+  for (std::size_t i = 0; i < read.size(); ++i) {
+    const CK_ATTRIBUTE& attribute = read[i];
+    if (attribute.ulValueLen == CK_UNAVAILABLE_INFORMATION) {
+      // Of several things that a call could say of its attributes, it says one.
+      if (given[i].pValue != nullptr && !isOfOneLength(attribute.type)) unclear.push_back({attribute.type, nullptr, 0});
+    } else if (attribute.ulValueLen > given[i].ulValueLen) {
+      return std::nullopt;
+    } else if (isTemplateAttribute(attribute.type)) {
+      values.addTemplate(attribute.type, Template());
+    } else {
+      values.addBytes(attribute.type, {static_cast<const std::uint8_t*>(given[i].pValue), attribute.ulValueLen});
+    }
+  }
+  if (!unclear.empty()) {
+    const Outcome asked =
+        member.execute(makeCall<Fn::GetAttributeValue>(session, object, unclear.data(), unclear.size()));
+    if (asked.fate != Fate::Answered || !carriesValues(asked.rv)) return asked;
+    for (const CK_ATTRIBUTE& attribute : unclear) {
+      if (attribute.ulValueLen != CK_UNAVAILABLE_INFORMATION) return std::nullopt;
+    }
+  }
+  if (!values.empty() || types.empty()) outcome.rv = CKR_OK;
+  out = std::move(values);
+  return outcome;
+}
+
 // All named attributes together.
 Outcome readAtOnce(Member& member, CK_SESSION_HANDLE session, CK_OBJECT_HANDLE object,
                    std::span<const CK_ATTRIBUTE_TYPE> types, Template& out) {
+  if (const auto outcome = readIntoUsualRoom(member, session, object, types, out)) return *outcome;
   Outcome outcome;
   for (int attempt = 0; attempt < kAttempts; ++attempt) {
     Query query(types);

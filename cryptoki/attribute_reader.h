@@ -10,8 +10,9 @@ namespace p11ha::cryptoki {
 bool carriesValues(CK_RV rv);
 
 /// Reads those of the named attributes that the object has and reveals, in the order named, into `out` (whatever it
-/// held before). Two calls of C_GetAttributeValue (PKCS #11 v3.0, 5.7.5), one more for each depth of nested templates;
-/// again, a few times, if a value grew between them; and one by one if the member fails over some attribute
+/// held before). One call of C_GetAttributeValue (PKCS #11 v3.0, 5.7.5), or two where the object lacks some, as long as
+/// no value is longer than usual; else two more, which ask for the lengths first, and another for each depth of nested
+/// templates; again, a few times, if a value grew between them; and one by one if the member fails over some attribute
 /// (SoftHSM 2.6.1 answers CKR_GENERAL_ERROR to a whole call that asks for the dates of a private object): that one is
 /// left out. Any thread that may use the session; blocks as the member's calls do.
 ///

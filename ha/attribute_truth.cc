@@ -13,7 +13,7 @@ using notes::Truth;
 namespace {
 
 constexpr CK_ATTRIBUTE_TYPE kRecorded[] = {CKA_LOCAL, CKA_KEY_GEN_MECHANISM, CKA_ALWAYS_SENSITIVE,
-                                           CKA_NEVER_EXTRACTABLE};
+                                           CKA_NEVER_EXTRACTABLE, CKA_VALUE_LEN};
 
 template <class Value>
 Value* valueOf(const CK_ATTRIBUTE& attribute) {
@@ -80,6 +80,8 @@ Truth truthIn(std::span<const CK_ATTRIBUTE> answered) {
     if (attribute.type == CKA_NEVER_EXTRACTABLE) truth.neverExtractable = isFlag(attribute, true);
     if (attribute.type == CKA_KEY_GEN_MECHANISM && valueOf<CK_ULONG>(attribute) != nullptr)
       std::memcpy(&truth.keyGenMechanism, attribute.pValue, sizeof truth.keyGenMechanism);
+    if (attribute.type == CKA_VALUE_LEN && valueOf<CK_ULONG>(attribute) != nullptr)
+      std::memcpy(&truth.valueLength, attribute.pValue, sizeof truth.valueLength);
   }
   return truth;
 }
@@ -91,7 +93,10 @@ Truth inCommon(const Truth& one, const Truth& other) {
              one.asShaped && other.asShaped,
              one.keyGenMechanism,
              one.notSensitive && other.notSensitive,
-             one.wrapWithTrusted && other.wrapWithTrusted};
+             one.wrapWithTrusted && other.wrapWithTrusted,
+             std::max(one.valueLength, other.valueLength)};
+  // A clone may have none.
+  if (one.valueLength != other.valueLength && one.valueLength != 0 && other.valueLength != 0) both.valueLength = 0;
   if (one.keyGenMechanism != other.keyGenMechanism) both.keyGenMechanism = CK_UNAVAILABLE_INFORMATION;
   return both;
 }
@@ -101,6 +106,8 @@ void tellRecorded(std::span<CK_ATTRIBUTE> answered, const Truth& truth) {
     if (!isRecorded(attribute.type)) continue;
     if (attribute.type == CKA_KEY_GEN_MECHANISM) {
       put<CK_ULONG>(attribute, truth.keyGenMechanism);
+    } else if (attribute.type == CKA_VALUE_LEN) {
+      if (truth.valueLength != 0) put<CK_ULONG>(attribute, truth.valueLength);
     } else {
       put<CK_BBOOL>(attribute, flagOf(truth, attribute.type));
     }
@@ -137,11 +144,13 @@ Truth truthOfDerived(const Truth& base, bool sensitive, bool extractable) {
   return truth;
 }
 
-bool TruthSearch::admits(CK_OBJECT_CLASS objectClass, const Truth& truth, bool isSealed) const {
+bool TruthSearch::admits(CK_OBJECT_CLASS objectClass, const Truth& truth, bool isSealed, bool fitsLength) const {
   const auto fits = [&](const CK_ATTRIBUTE& wanted) {
     switch (wanted.type) {
       case CKA_KEY_GEN_MECHANISM:
         return isOf(objectClass, wanted.type) && isNumber(wanted, truth.keyGenMechanism);
+      case CKA_VALUE_LEN:
+        return truth.valueLength == 0 ? fitsLength : isNumber(wanted, truth.valueLength);
       case CKA_LOCAL:
       case CKA_ALWAYS_SENSITIVE:
       case CKA_NEVER_EXTRACTABLE:
@@ -169,6 +178,7 @@ TruthSearch truthSearch(const Template& query) {
     const bool shape = isShape(attribute.type);
     search.namesRecorded = search.namesRecorded || recorded;
     search.namesShape = search.namesShape || shape;
+    if (attribute.type == CKA_VALUE_LEN && search.length.empty()) search.length.appendFrom(query, attribute.type);
     if (!recorded && !search.apart.has(attribute.type)) search.apart.appendFrom(query, attribute.type);
     if (!recorded && !search.sealed.has(attribute.type)) search.sealed.appendFrom(query, attribute.type);
   }

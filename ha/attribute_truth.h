@@ -9,17 +9,18 @@
 
 namespace p11ha::ha {
 
-/// CKA_LOCAL, CKA_KEY_GEN_MECHANISM, CKA_ALWAYS_SENSITIVE, CKA_NEVER_EXTRACTABLE: a clone of a key holds them otherwise
-/// than the key itself.
+/// CKA_LOCAL, CKA_KEY_GEN_MECHANISM, CKA_ALWAYS_SENSITIVE, CKA_NEVER_EXTRACTABLE, CKA_VALUE_LEN: a clone of a key may
+/// hold them otherwise than the key itself.
 bool isRecorded(CK_ATTRIBUTE_TYPE type);
 bool namesRecorded(std::span<const CK_ATTRIBUTE> attributes);
 
 /// What a member answered of them to C_GetAttributeValue; where it showed none, the default.
 notes::Truth truthIn(std::span<const CK_ATTRIBUTE> answered);
-/// What two members say of one key, where nothing tells which of them is right: the stricter reading.
+/// What two members say of one key, where nothing tells which of them is right: the stricter reading, and the only
+/// length.
 notes::Truth inCommon(const notes::Truth& one, const notes::Truth& other);
 
-/// Puts the truth in place of what a member answered of the four.
+/// Puts the truth in place of what a member answered of them.
 void tellRecorded(std::span<CK_ATTRIBUTE> answered, const notes::Truth& truth);
 
 /// Does the template ask for a key that is by itself in the shape of a sealed one (sealed_shape.h)?
@@ -37,17 +38,19 @@ notes::Truth truthOfDerived(const notes::Truth& base, bool sensitive, bool extra
 /// A search that names attributes which members may hold otherwise than the application reads them.
 struct TruthSearch {
   cryptoki::Template query;
-  /// Without the four: finds all that could be meant, beside sealed keys.
+  /// Without what records speak of: finds all that could be meant, beside sealed keys.
   cryptoki::Template apart;
   /// All sealed keys that could be meant.
   cryptoki::Template sealed;
+  /// CKA_VALUE_LEN alone, if it is named: finds what is of that length on the member itself.
+  cryptoki::Template length;
   bool namesRecorded = false;
   bool namesShape = false;
 
   bool needed() const { return namesRecorded || namesShape; }
   /// Is a key of that class and truth, sealed or not, one of those that are searched for, as far as these attributes
-  /// tell?
-  bool admits(CK_OBJECT_CLASS objectClass, const notes::Truth& truth, bool isSealed) const;
+  /// tell? `fitsLength`: the member finds it by `length`.
+  bool admits(CK_OBJECT_CLASS objectClass, const notes::Truth& truth, bool isSealed, bool fitsLength) const;
 };
 TruthSearch truthSearch(const cryptoki::Template& query);
 

@@ -5,9 +5,7 @@
 #include <algorithm>
 
 #include "cryptoki/attribute.h"
-#include "cryptoki/attribute_reader.h"
 #include "ha/domain/hand_over.h"
-#include "ha/domain/transfer.h"
 #include "ha/wrapping.h"
 
 namespace p11ha::ha {
@@ -137,33 +135,38 @@ Copied Cloner::copyThrough(GroupMember& third, GroupMember& source, std::uint32_
   return copied.result == Copied::Result::SourceLost ? withoutThird(copied) : copied;
 }
 
+// Nothing where no domain key of that kind leads there.
+std::optional<Cloner::DomainKeyPair> Cloner::domainKeysOf(const domain::Kind& kind, unsigned source, unsigned target) {
+  std::vector<domain::Holding> holdings;
+  std::vector<unsigned> members;
+  for (const GroupMember& member : group_.each(group_.well(group_.view().synced) | bit(source) | bit(target))) {
+    members.push_back(member.index);
+    holdings.push_back(*domainKeys_.of(member.index));
+  }
+  const auto place = [&](unsigned member) {
+    return static_cast<std::size_t>(std::find(members.begin(), members.end(), member) - members.begin());
+  };
+  const auto route = domain::chooseRoute(kind, holdings, place(source), place(target));
+  if (!route) return std::nullopt;
+  if (route->through) return DomainKeyPair{CK_INVALID_HANDLE, CK_INVALID_HANDLE, members[*route->through]};
+  return DomainKeyPair{holdings[place(source)].find(route->first, kind)->handle,
+                       holdings[place(target)].find(route->first, kind)->handle, std::nullopt};
+}
+
 // Nothing where no domain key of that kind leads there, or, if somebody asks for it, by a third member only.
 std::optional<Copied> Cloner::copyByDomain(Ends& ends, CK_OBJECT_HANDLE object, const domain::Kind& kind,
                                            const Target& target, std::optional<unsigned>* through) {
-  const unsigned source = ends.source.index;
-  const unsigned taker = ends.target.index;
   std::optional<Copied> failed;
   for (int attempt = 0; attempt < 2; ++attempt) {
-    std::vector<domain::Holding> holdings;
-    std::vector<unsigned> members;
-    for (const GroupMember& member : group_.each(group_.well(group_.view().synced) | bit(source) | bit(taker))) {
-      members.push_back(member.index);
-      holdings.push_back(*domainKeys_.of(member.index));
-    }
-    const auto place = [&](unsigned member) {
-      return static_cast<std::size_t>(std::find(members.begin(), members.end(), member) - members.begin());
-    };
-    const auto route = domain::chooseRoute(kind, holdings, place(source), place(taker));
-    if (!route) return failed;
-    if (route->through) {
-      if (through != nullptr) *through = members[*route->through];
+    const auto keys = domainKeysOf(kind, ends.source.index, ends.target.index);
+    if (!keys) return failed;
+    if (keys->through) {
+      if (through != nullptr) *through = keys->through;
       return failed;
     }
     const CK_SESSION_HANDLE making = target.session != CK_INVALID_HANDLE ? target.session : ends.targetUse.handle();
-    failed = domain::transferKey(
-        {{*ends.source.token, ends.sourceUse.handle()}, holdings[place(source)].find(route->first, kind)->handle},
-        object, {{*ends.target.token, making}, holdings[place(taker)].find(route->first, kind)->handle}, kind,
-        target.token);
+    failed = domain::transferKey({{*ends.source.token, ends.sourceUse.handle()}, keys->atSource}, object,
+                                 {{*ends.target.token, making}, keys->atTarget}, kind, target.token);
     if (!isStaleHandle(*failed)) return failed;
     // A token may give its objects other handles, as after a login; or somebody has destroyed a domain key.
     for (const auto& [member, session] :
@@ -183,24 +186,31 @@ Copied Cloner::copySealed(Ends& ends, CK_OBJECT_HANDLE object, const domain::Kin
           {CKR_KEY_UNEXTRACTABLE}};
 }
 
+std::optional<Copied> Cloner::lookAt(GroupMember& source, CK_SESSION_HANDLE session, CK_OBJECT_HANDLE object,
+                                     Nature& nature) const {
+  const Outcome outcome =
+      cryptoki::readAttributes(*source.token, session, object, domain::kConveyanceNature, nature.attributes);
+  if (outcome.rv != CKR_OK) return failedAt(Copied::Result::SourceLost, outcome, "C_GetAttributeValue");
+  if (std::string why = obstacle(nature.attributes, source.index); !why.empty()) {
+    return Copied{Copied::Result::Refused, CK_INVALID_HANDLE, std::move(why), {CKR_KEY_UNEXTRACTABLE}};
+  }
+  nature.objectClass = nature.attributes.ulong(CKA_CLASS).value_or(CK_UNAVAILABLE_INFORMATION);
+  if (cryptoki::copyAttributes(nature.objectClass).empty()) {
+    return Copied{
+        Copied::Result::Refused, CK_INVALID_HANDLE, "objects of its class are not cloned", {CKR_TEMPLATE_INCONSISTENT}};
+  }
+  const bool key = nature.objectClass == CKO_PRIVATE_KEY || nature.objectClass == CKO_SECRET_KEY;
+  nature.readable = !key || !nature.attributes.boolean(CKA_SENSITIVE).value_or(false);
+  return std::nullopt;
+}
+
 Copied Cloner::copyBetween(Ends& ends, CK_OBJECT_HANDLE object, const Target& target,
                            std::optional<unsigned>* through) {
   const CK_SESSION_HANDLE reading = ends.sourceUse.handle();
-  Template nature;
-  Outcome outcome = cryptoki::readAttributes(*ends.source.token, reading, object, domain::kConveyanceNature, nature);
-  if (outcome.rv != CKR_OK) return failedAt(Copied::Result::SourceLost, outcome, "C_GetAttributeValue");
-  if (std::string why = obstacle(nature, ends.source.index); !why.empty()) {
-    return {Copied::Result::Refused, CK_INVALID_HANDLE, std::move(why), {CKR_KEY_UNEXTRACTABLE}};
-  }
-  const CK_OBJECT_CLASS objectClass = nature.ulong(CKA_CLASS).value_or(CK_UNAVAILABLE_INFORMATION);
-  if (cryptoki::copyAttributes(objectClass).empty()) {
-    return {
-        Copied::Result::Refused, CK_INVALID_HANDLE, "objects of its class are not cloned", {CKR_TEMPLATE_INCONSISTENT}};
-  }
-  const bool key = objectClass == CKO_PRIVATE_KEY || objectClass == CKO_SECRET_KEY;
-  const bool readable = !key || !nature.boolean(CKA_SENSITIVE).value_or(false);
-  if (!readable && group_.policy().cloning == CloningPolicy::Domain) {
-    const domain::Conveyance conveyance = domain::conveyanceOf(nature);
+  Nature nature;
+  if (auto refused = lookAt(ends.source, reading, object, nature)) return std::move(*refused);
+  if (!nature.readable && group_.policy().cloning == CloningPolicy::Domain) {
+    const domain::Conveyance conveyance = domain::conveyanceOf(nature.attributes);
     const bool byDomain = conveyance.way == domain::Conveyance::Way::Domain;
     if (byDomain && conveyance.kind.seal == domain::Seal::Sealed)
       return copySealed(ends, object, conveyance.kind, target, through);
@@ -211,14 +221,51 @@ Copied Cloner::copyBetween(Ends& ends, CK_OBJECT_HANDLE object, const Target& ta
     }
   }
   Template wanted;
-  outcome = cryptoki::readForCopy(*ends.source.token, reading, object, objectClass,
-                                  key && readable ? cryptoki::CopyValue::With : cryptoki::CopyValue::Without, wanted);
+  Outcome outcome =
+      cryptoki::readForCopy(*ends.source.token, reading, object, nature.objectClass, nature.value(), wanted);
   if (outcome.rv != CKR_OK) return failedAt(Copied::Result::SourceLost, outcome, "C_GetAttributeValue");
   wanted.setBool(CKA_TOKEN, target.token);
-  if (!readable) return copyWrapped(ends, object, wanted, target);
+  if (!nature.readable) return copyWrapped(ends, object, wanted, target);
   const CK_SESSION_HANDLE making = target.session != CK_INVALID_HANDLE ? target.session : ends.targetUse.handle();
   Copied copied;
   outcome = ends.atTarget(makeCall<Fn::CreateObject>(making, wanted.data(), wanted.count(), &copied.handle));
+  if (outcome.rv != CKR_OK) return failedAt(Copied::Result::TargetLost, outcome, "C_CreateObject");
+  return copied;
+}
+
+std::optional<Cloner::Parcel> Cloner::take(GroupMember& source, std::uint32_t sourceEpoch, CK_OBJECT_HANDLE object,
+                                           unsigned target, OwnSession own) {
+  ControlSession::Use use(source.*own);
+  if (use.open(*source.token, sourceEpoch).rv != CKR_OK) return std::nullopt;
+  Nature nature;
+  if (lookAt(source, use.handle(), object, nature)) return std::nullopt;
+  Parcel parcel;
+  if (nature.readable) {
+    const Outcome read = cryptoki::readForCopy(*source.token, use.handle(), object, nature.objectClass, nature.value(),
+                                               parcel.sent.wanted);
+    if (read.rv != CKR_OK) return std::nullopt;
+    parcel.sent.wanted.setBool(CKA_TOKEN, true);
+    return parcel;
+  }
+  const domain::Conveyance conveyance = domain::conveyanceOf(nature.attributes);
+  if (group_.policy().cloning != CloningPolicy::Domain || conveyance.way != domain::Conveyance::Way::Domain)
+    return std::nullopt;
+  const auto keys = domainKeysOf(conveyance.kind, source.index, target);
+  if (!keys || keys->through) return std::nullopt;
+  parcel.domainKey = keys->atTarget;
+  const domain::TransferEnd end{{*source.token, use.handle()}, keys->atSource};
+  if (domain::sendKey(end, object, conveyance.kind, true, parcel.sent)) return std::nullopt;
+  return parcel;
+}
+
+Copied Cloner::put(Parcel& parcel, const Target& target, OwnSession own) {
+  ControlSession::Use use(target.member.*own);
+  if (const Outcome opened = use.open(*target.member.token, target.epoch); opened.rv != CKR_OK)
+    return failedAt(Copied::Result::TargetLost, opened, "C_OpenSession");
+  const domain::OnToken there{*target.member.token, use.handle()};
+  if (parcel.isWrapped()) return domain::receiveKey({there, parcel.domainKey}, parcel.sent);
+  Copied copied;
+  const Outcome outcome = there.create(std::move(parcel.sent.wanted), copied.handle);
   if (outcome.rv != CKR_OK) return failedAt(Copied::Result::TargetLost, outcome, "C_CreateObject");
   return copied;
 }

@@ -5,7 +5,9 @@
 #include <optional>
 #include <string>
 
+#include "cryptoki/attribute_reader.h"
 #include "ha/copied.h"
+#include "ha/domain/transfer.h"
 #include "ha/domain_keys.h"
 
 namespace p11ha::ha {
@@ -31,12 +33,46 @@ class Cloner {
   Copied copy(GroupMember& source, std::uint32_t sourceEpoch, CK_OBJECT_HANDLE object, const Target& target,
               OwnSession own = &GroupMember::control);
 
+  /// An object on its way from one member to another.
+  struct Parcel {
+    domain::Sent sent;                               // unwrapped where it holds a wrapped key, else made anew
+    CK_OBJECT_HANDLE domainKey = CK_INVALID_HANDLE;  // that unwraps it
+    bool isWrapped() const { return domainKey != CK_INVALID_HANDLE; }
+  };
+  /// The source's part of copy(), for a token object, in the source's session alone: so that it can be done while the
+  /// target is busy with another object. Nothing where there is no such way, or anything goes wrong: copy() then finds
+  /// out what.
+  std::optional<Parcel> take(GroupMember& source, std::uint32_t sourceEpoch, CK_OBJECT_HANDLE object, unsigned target,
+                             OwnSession own);
+  /// The target's. What is Refused here copy() may still do.
+  Copied put(Parcel& parcel, const Target& target, OwnSession own);
+
   /// Could this object of that member be copied at all, as far as these attributes of it
   /// (domain::kConveyanceNature) tell? Empty: yes; else why not.
   std::string obstacle(const cryptoki::Template& attributes, unsigned member) const;
 
  private:
   struct Ends;
+
+  // What of an object decides how it travels.
+  struct Nature {
+    CK_OBJECT_CLASS objectClass = CK_UNAVAILABLE_INFORMATION;
+    bool readable = true;  // whole, by its attributes
+    cryptoki::Template attributes;
+    cryptoki::CopyValue value() const {
+      const bool isKey = objectClass == CKO_PRIVATE_KEY || objectClass == CKO_SECRET_KEY;
+      return isKey && readable ? cryptoki::CopyValue::With : cryptoki::CopyValue::Without;
+    }
+  };
+  // Nothing where it can be copied; else why not.
+  std::optional<Copied> lookAt(GroupMember& source, CK_SESSION_HANDLE session, CK_OBJECT_HANDLE object,
+                               Nature& nature) const;
+  struct DomainKeyPair {
+    CK_OBJECT_HANDLE atSource = CK_INVALID_HANDLE;
+    CK_OBJECT_HANDLE atTarget = CK_INVALID_HANDLE;
+    std::optional<unsigned> through;  // only by way of that member: then neither
+  };
+  std::optional<DomainKeyPair> domainKeysOf(const domain::Kind& kind, unsigned source, unsigned target);
 
   /// `through`: set, and nothing copied, where there is a way by that member only.
   Copied copyHeld(GroupMember& source, std::uint32_t sourceEpoch, CK_OBJECT_HANDLE object, const Target& target,

@@ -158,7 +158,16 @@ std::optional<Truth> KeyManagement::truthOfMade(Session& session, const Asked& a
   }
   // Another object of the same key may have a record, which would be taken for its own.
   if (!truth && !made->isSessionObject() && group_.notes.recordOf(made->identity())) truth.emplace();
+  if (truth) addLength(session, made, *truth);
   return truth;
+}
+
+// It is as long as its maker says, wherever it will be cloned to.
+void KeyManagement::addLength(Session& session, const ObjectPtr& object, Truth& truth) {
+  if (truth.valueLength != 0 || object->identity().objectClass != CKO_SECRET_KEY) return;
+  KeyNature nature;
+  if (truth_.natureOf(session, object->handle(), nature) == CKR_OK && nature.sensitive)
+    truth.valueLength = nature.length;
 }
 
 // Of a key whose base has no record members say the truth, unless they hold it in another shape than was asked.
@@ -202,7 +211,10 @@ CK_RV KeyManagement::make(Session& session, const Call& call, const Asked& asked
   const ObjectPtr object = note(session, first, request.answeredUnder, made, assumedOf(call, named), underWay);
   beforeHandingOut(object);
   *answer = object->handle();
+  // It may ask what was made: what the call named is still to be known as what was named last.
+  const auto recent = session.recent;
   const std::optional<Truth> truth = truthOfMade(session, asked, source, object);
+  session.recent = recent;
   if (truth) object->setTruth(*truth);
   const auto record = [&](GroupMember& member, std::uint32_t epoch) {
     if (truth && !object->isSessionObject()) records_.write(member, epoch, object->identity(), *truth);
@@ -328,6 +340,7 @@ CK_RV KeyManagement::alter(Session& session, const Call& call, const Asked& aske
     changed.notSensitive = asked.shaped.notSensitive;
     changed.wrapWithTrusted = asked.shaped.wrapWithTrusted;
     isNews = changed != truth.value_or(Truth{});
+    if (isNews) addLength(session, object, changed);
     if (isNews) truth = changed;
   }
   if (truth) object->setTruth(*truth);

@@ -84,6 +84,7 @@ class KeyManagement {
   std::optional<notes::Truth> truthOfDerived(Session& session, const Asked& asked, const cryptoki::Template& wanted,
                                              const ObjectPtr& base, const ObjectPtr& made)
       P11HA_REQUIRES(session.mutex);
+  void addLength(Session& session, const ObjectPtr& object, notes::Truth& truth) P11HA_REQUIRES(session.mutex);
   CK_RV judgeReplication(Session& session, const ObjectPtr& object, GroupMember& maker, CK_OBJECT_HANDLE* answer)
       P11HA_REQUIRES(session.mutex);
   void remove(Session& session, const ObjectPtr& object, const Beforehand& before, MemberMask done)

@@ -40,13 +40,19 @@ Outcome readTruth(cryptoki::Member& member, CK_SESSION_HANDLE session, CK_OBJECT
   CK_BBOOL alwaysSensitive = CK_FALSE;
   CK_BBOOL neverExtractable = CK_FALSE;
   CK_ULONG mechanism = CK_UNAVAILABLE_INFORMATION;
-  std::array<CK_ATTRIBUTE, 4> read{{{CKA_LOCAL, &local, sizeof local},
+  CK_ULONG length = 0;
+  CK_BBOOL sensitive = CK_FALSE;
+  std::array<CK_ATTRIBUTE, 6> read{{{CKA_LOCAL, &local, sizeof local},
                                     {CKA_KEY_GEN_MECHANISM, &mechanism, sizeof mechanism},
                                     {CKA_ALWAYS_SENSITIVE, &alwaysSensitive, sizeof alwaysSensitive},
-                                    {CKA_NEVER_EXTRACTABLE, &neverExtractable, sizeof neverExtractable}}};
+                                    {CKA_NEVER_EXTRACTABLE, &neverExtractable, sizeof neverExtractable},
+                                    {CKA_VALUE_LEN, &length, sizeof length},
+                                    {CKA_SENSITIVE, &sensitive, sizeof sensitive}}};
   const Outcome outcome = member.execute(makeCall<Fn::GetAttributeValue>(session, key, read.data(), read.size()));
   if (!cryptoki::carriesValues(outcome.rv)) return outcome;
   truth = truthIn(read);
+  // Any other travels by its value, which tells how long it is.
+  if (sensitive == CK_FALSE) truth.valueLength = 0;
   return {};
 }
 

@@ -1,5 +1,6 @@
 #include "ha/key_truth.h"
 
+#include <algorithm>
 #include <array>
 #include <bit>
 
@@ -30,6 +31,14 @@ bool makesSeveral(const CK_MECHANISM* mechanism) {
     default:
       return false;
   }
+}
+
+// The length of a key that has none is not known to its member.
+bool lacksLength(std::span<const CK_ATTRIBUTE> answered) {
+  return std::any_of(answered.begin(), answered.end(), [](const CK_ATTRIBUTE& attribute) {
+    return attribute.type == CKA_VALUE_LEN && attribute.pValue != nullptr && attribute.ulValueLen == sizeof(CK_ULONG) &&
+           truthIn({&attribute, 1}).valueLength == 0;
+  });
 }
 
 }  // namespace
@@ -113,15 +122,19 @@ CK_RV KeyTruth::read(Session& session, const Call& call) {
   if (!recorded) return rv;
   if (truth) {
     tellRecorded(answered, *truth);
-  } else if (const auto common = asOthersSay(session, object, truthIn(answered))) {
+  } else if (const auto common = asOthersSay(session, object, truthIn(answered), lacksLength(answered))) {
     tellRecorded(answered, *common);
   }
   return rv;
 }
 
-// What no clone says of itself: another member that says less has one. Nothing: there is no more to it.
-std::optional<Truth> KeyTruth::asOthersSay(Session& session, const ObjectPtr& object, const Truth& said) {
-  if (said == Truth{} || std::popcount(object->usable()) < 2) return std::nullopt;
+// What no clone says of itself: another member that says less has one, and so has one that is asked for a length and
+// tells none. Nothing: there is no more to it.
+std::optional<Truth> KeyTruth::asOthersSay(Session& session, const ObjectPtr& object, const Truth& said,
+                                           bool lacksLength) {
+  Truth beside = said;
+  beside.valueLength = 0;
+  if ((beside == Truth{} && !lacksLength) || std::popcount(object->usable()) < 2) return std::nullopt;
   Truth common = said;
   for (GroupMember& member : group_.each(group_.callable() & object->usable())) {
     const std::uint32_t epoch = member.epoch.load(std::memory_order_acquire);
@@ -132,7 +145,8 @@ std::optional<Truth> KeyTruth::asOthersSay(Session& session, const ObjectPtr& ob
     // What was not asked for is not said.
     common = inCommon(
         common, {its.local, its.alwaysSensitive, its.neverExtractable, false,
-                 said.keyGenMechanism == CK_UNAVAILABLE_INFORMATION ? said.keyGenMechanism : its.keyGenMechanism});
+                 said.keyGenMechanism == CK_UNAVAILABLE_INFORMATION ? said.keyGenMechanism : its.keyGenMechanism, false,
+                 false, its.valueLength});
   }
   return common;
 }
@@ -145,7 +159,7 @@ std::optional<Truth> KeyTruth::truthOf(Session& session, const ObjectPtr& object
     Truth said;
     if (there == CK_INVALID_HANDLE || failover_.sessionOn(session, member, epoch).rv != CKR_OK) continue;
     if (readTruth(*member.token, session.members[member.index].handle, there, said).rv != CKR_OK) continue;
-    return asOthersSay(session, object, said).value_or(said);
+    return asOthersSay(session, object, said, false).value_or(said);
   }
   return std::nullopt;
 }

@@ -53,8 +53,8 @@ class KeyTruth {
   CK_RV shape(Session& session, const cryptoki::Call& call, Shaped& shaped) P11HA_REQUIRES(session.mutex);
 
  private:
-  std::optional<notes::Truth> asOthersSay(Session& session, const ObjectPtr& object, const notes::Truth& said)
-      P11HA_REQUIRES(session.mutex);
+  std::optional<notes::Truth> asOthersSay(Session& session, const ObjectPtr& object, const notes::Truth& said,
+                                          bool lacksLength) P11HA_REQUIRES(session.mutex);
   CK_RV shapeChanges(Session& session, CK_OBJECT_HANDLE handle, const cryptoki::Template& asked, Shaped& shaped)
       P11HA_REQUIRES(session.mutex);
 

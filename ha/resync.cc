@@ -27,6 +27,9 @@ namespace {
 
 constexpr OwnSession kOwn = &GroupMember::resync;
 constexpr int kMostTries = 20;
+// Of fewer objects copying is over before a thread is worth it.
+constexpr std::size_t kMostOneByOne = 16;
+constexpr std::size_t kMostAhead = 8;
 
 std::string namesOf(const std::vector<CK_ATTRIBUTE_TYPE>& types) {
   std::string all;
@@ -411,15 +414,48 @@ void Resync::run(View& view, Turns& turns) {
   for (std::size_t i = 0; i < dead.size(); ++i) {
     if (dead[i]) group_.objects.remove(view.objects[i]);
   }
+  std::unique_ptr<Parcels> parcels;
+  std::size_t copies = 0;
   for (const SyncAction& action : actions) {
     if (view.over()) return;
     view.state.here &= turns.renew();
-    if ((view.state.here & bit(action.member)) != 0) {
-      act(view, action);
-    } else {
-      view.result.isWhole = false;
+    const bool isHere = (view.state.here & bit(action.member)) != 0;
+    if (!isHere) view.result.isWhole = false;
+    if (action.what != SyncAction::What::Copy) {
+      if (isHere) act(view, action);
+      continue;
     }
+    // What changes on the source comes before all copies.
+    if (copies == 0) parcels = takeAhead(view, actions);
+    const std::size_t index = copies++;
+    if (isHere) copy(view, action, parcels == nullptr ? std::nullopt : parcels->take(index));
   }
+}
+
+// A source gives the next objects while the target takes the present one.
+std::unique_ptr<Resync::Parcels> Resync::takeAhead(const View& view, const std::vector<SyncAction>& actions) {
+  struct Copy {
+    ObjectPtr object;
+    unsigned source;
+    std::uint32_t epoch;
+    unsigned target;
+  };
+  std::vector<Copy> copies;
+  for (const SyncAction& action : actions) {
+    if (action.what == SyncAction::What::Copy)
+      copies.push_back({view.objects[action.object], action.source, view.epochs.at(action.source), action.member});
+  }
+  const std::size_t count = copies.size();
+  if (count <= kMostOneByOne) return nullptr;
+  const auto take = [this, copies = std::move(copies)](std::size_t index) -> std::optional<Cloner::Parcel> {
+    const Copy& copy = copies[index];
+    GroupMember& source = group_.member(copy.source);
+    const CK_OBJECT_HANDLE at = copy.object->at(copy.source, copy.epoch);
+    if (!copy.object->alive() || copy.object->isSessionObject() || at == CK_INVALID_HANDLE) return std::nullopt;
+    records_.adopt(copy.object, source, copy.epoch);
+    return cloner_.take(source, copy.epoch, at, copy.target, kOwn);
+  };
+  return std::make_unique<Parcels>(count, kMostAhead, take);
 }
 
 void Resync::act(View& view, const SyncAction& action) {
@@ -429,7 +465,7 @@ void Resync::act(View& view, const SyncAction& action) {
     case SyncAction::What::Change:
       return change(view, action);
     case SyncAction::What::Copy:
-      return copy(view, action);
+      return copy(view, action, std::nullopt);
     case SyncAction::What::WriteNote:
       return writeNote(view, action);
     case SyncAction::What::RemoveNote:
@@ -502,7 +538,7 @@ void Resync::change(View& view, const SyncAction& action) {
   answered(view, member, action.object, outcome);
 }
 
-void Resync::copy(View& view, const SyncAction& action) {
+void Resync::copy(View& view, const SyncAction& action, std::optional<Cloner::Parcel> parcel) {
   const ObjectPtr& object = view.objects[action.object];
   GroupMember& target = group_.member(action.member);
   const std::uint32_t epoch = view.epochs.at(action.member);
@@ -513,7 +549,7 @@ void Resync::copy(View& view, const SyncAction& action) {
   }
   if (object->alive() && !object->isUnderWay() && object->at(action.member, epoch) == CK_INVALID_HANDLE &&
       !isThere(view, action)) {
-    const Copied copied = copyFromAny(view, object, target, action.source);
+    const Copied copied = copyFromAny(view, object, target, action.source, std::move(parcel));
     switch (copied.result) {
       case Copied::Result::Done:
         if (!catalog_.madeAlso(object, target, epoch, copied.handle)) {
@@ -588,8 +624,13 @@ bool Resync::isWorthAnother(View& view, GroupMember& target, CK_RV rv) {
   return isWorthIt;
 }
 
-Copied Resync::copyFromAny(View& view, const ObjectPtr& object, GroupMember& target, unsigned preferred) {
+Copied Resync::copyFromAny(View& view, const ObjectPtr& object, GroupMember& target, unsigned preferred,
+                           std::optional<Cloner::Parcel> parcel) {
   Copied copied;
+  if (parcel) {
+    copied = cloner_.put(*parcel, {target, view.epochs.at(target.index), true}, kOwn);
+    if (copied.result != Copied::Result::Refused) return copied;
+  }
   for (MemberMask tried = bit(target.index);;) {
     GroupMember& source = group_.member(preferred);
     const std::uint32_t sourceEpoch = view.epochs.at(preferred);

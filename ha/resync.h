@@ -4,10 +4,13 @@
 
 #include <functional>
 #include <map>
+#include <memory>
+#include <optional>
 #include <set>
 #include <string>
 #include <vector>
 
+#include "ha/ahead.h"
 #include "ha/catalog.h"
 #include "ha/cloning.h"
 #include "ha/key_records.h"
@@ -89,15 +92,18 @@ class Resync {
   Result inTurn(MemberMask here, const std::function<View(MemberMask)>& looked);
   static void leaveOut(View& view, CK_OBJECT_HANDLE newest);
   void run(View& view, Turns& turns);
+  using Parcels = Ahead<Cloner::Parcel>;
+  std::unique_ptr<Parcels> takeAhead(const View& view, const std::vector<SyncAction>& actions);
   void act(View& view, const SyncAction& action);
   void destroy(View& view, const SyncAction& action);
   void change(View& view, const SyncAction& action);
-  void copy(View& view, const SyncAction& action);
+  void copy(View& view, const SyncAction& action, std::optional<Cloner::Parcel> parcel);
   void writeNote(View& view, const SyncAction& action);
   void removeNote(View& view, const SyncAction& action);
   bool isWorthAnother(View& view, GroupMember& target, CK_RV rv);
   bool isThere(View& view, const SyncAction& action);
-  Copied copyFromAny(View& view, const ObjectPtr& object, GroupMember& target, unsigned preferred);
+  Copied copyFromAny(View& view, const ObjectPtr& object, GroupMember& target, unsigned preferred,
+                     std::optional<Cloner::Parcel> parcel);
   bool isWell(View& view, GroupMember& member, const cryptoki::Outcome& outcome);
   void answered(View& view, GroupMember& member, std::size_t object, const cryptoki::Outcome& outcome);
   void lost(View& view, GroupMember& member, const cryptoki::Outcome& outcome);

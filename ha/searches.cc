@@ -93,6 +93,9 @@ CK_RV Searches::lookFurther(Session& session, GroupMember& member, std::uint32_t
   if (search.namesRecorded) {
     if (const CK_RV rv = again(session, member, epoch, search.apart, found.apart); rv != CKR_OK) return rv;
   }
+  if (!search.length.empty()) {
+    if (const CK_RV rv = again(session, member, epoch, search.length, found.ofLength); rv != CKR_OK) return rv;
+  }
   return search.namesShape ? again(session, member, epoch, search.sealed, found.sealed) : CK_RV{CKR_OK};
 }
 
@@ -120,17 +123,19 @@ std::vector<ObjectPtr> Searches::meant(const GroupMember& member, const TruthSea
   }
   const std::unordered_set<CK_OBJECT_HANDLE> asked(found.asked.begin(), found.asked.end());
   const std::unordered_set<CK_OBJECT_HANDLE> sealed(found.sealed.begin(), found.sealed.end());
+  const std::unordered_set<CK_OBJECT_HANDLE> ofLength(found.ofLength.begin(), found.ofLength.end());
   for (const CK_OBJECT_HANDLE handle : found.apart) {
     if (sealed.contains(handle)) continue;
     take(handle, [&](Object& object) {
       const auto truth = search->namesRecorded ? records_.truthOf(object) : std::nullopt;
-      return truth ? search->admits(object.identity().objectClass, *truth, false) : asked.contains(handle);
+      return truth ? search->admits(object.identity().objectClass, *truth, false, ofLength.contains(handle))
+                   : asked.contains(handle);
     });
   }
   for (const CK_OBJECT_HANDLE handle : found.sealed) {
     take(handle, [&](Object& object) {
       const notes::Truth truth = records_.truthOf(object).value_or(notes::Truth{});
-      return search->admits(object.identity().objectClass, truth, true);
+      return search->admits(object.identity().objectClass, truth, true, ofLength.contains(handle));
     });
   }
   return objects;

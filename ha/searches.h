@@ -23,6 +23,7 @@ class Searches {
     // Of TruthSearch.
     std::vector<CK_OBJECT_HANDLE> apart;
     std::vector<CK_OBJECT_HANDLE> sealed;
+    std::vector<CK_OBJECT_HANDLE> ofLength;
   };
 
   /// What the primary finds; CKR_OK or the answer for the application. `member`: who answered.

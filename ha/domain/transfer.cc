@@ -16,8 +16,8 @@ Copied failedAt(Copied::Result lost, const Outcome& outcome, const std::string& 
 
 }  // namespace
 
-Copied transferKey(const TransferEnd& source, CK_OBJECT_HANDLE object, const TransferEnd& target, const Kind& kind,
-                   bool asTokenObject) {
+std::optional<Copied> sendKey(const TransferEnd& source, CK_OBJECT_HANDLE object, const Kind& kind, bool asTokenObject,
+                              Sent& sent) {
   Template wanted;
   Outcome outcome = cryptoki::readForCopy(source.token.member, source.token.session, object, kind.carries,
                                           cryptoki::CopyValue::Without, wanted);
@@ -36,13 +36,26 @@ Copied transferKey(const TransferEnd& source, CK_OBJECT_HANDLE object, const Tra
   complete.append(wanted);
 
   CK_MECHANISM mechanism{CKM_AES_KEY_WRAP_PAD, nullptr, 0};
-  base::SecureBytes wrapped;
-  outcome = source.token.wrap(mechanism, source.domainKey, object, wrapped);
+  outcome = source.token.wrap(mechanism, source.domainKey, object, sent.wrapped);
   if (outcome.rv != CKR_OK) return failedAt(Copied::Result::SourceLost, outcome, "C_WrapKey");
+  sent.wanted = std::move(complete);
+  return std::nullopt;
+}
+
+Copied receiveKey(const TransferEnd& target, Sent& sent) {
+  CK_MECHANISM mechanism{CKM_AES_KEY_WRAP_PAD, nullptr, 0};
   Copied copied;
-  outcome = target.token.unwrap(mechanism, target.domainKey, wrapped, std::move(complete), copied.handle);
+  const Outcome outcome =
+      target.token.unwrap(mechanism, target.domainKey, sent.wrapped, std::move(sent.wanted), copied.handle);
   if (outcome.rv != CKR_OK) return failedAt(Copied::Result::TargetLost, outcome, "C_UnwrapKey");
   return copied;
+}
+
+Copied transferKey(const TransferEnd& source, CK_OBJECT_HANDLE object, const TransferEnd& target, const Kind& kind,
+                   bool asTokenObject) {
+  Sent sent;
+  if (auto failed = sendKey(source, object, kind, asTokenObject, sent)) return *failed;
+  return receiveKey(target, sent);
 }
 
 }  // namespace p11ha::ha::domain

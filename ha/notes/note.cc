@@ -20,8 +20,9 @@ enum class Flag : std::uint8_t {
   AsShaped = 8,
   NotSensitive = 16,
   WrapWithTrusted = 32,
+  HasLength = 64,  // which follows
 };
-constexpr unsigned kAllFlags = 63;
+constexpr unsigned kAllFlags = 127;
 
 // Little endian; bytes with their length before them.
 class Out {
@@ -147,8 +148,10 @@ void put(Out& to, const Record& record) {
   to.byte(static_cast<std::uint8_t>(
       flag(truth.local, Flag::Local) | flag(truth.alwaysSensitive, Flag::AlwaysSensitive) |
       flag(truth.neverExtractable, Flag::NeverExtractable) | flag(truth.asShaped, Flag::AsShaped) |
-      flag(truth.notSensitive, Flag::NotSensitive) | flag(truth.wrapWithTrusted, Flag::WrapWithTrusted)));
+      flag(truth.notSensitive, Flag::NotSensitive) | flag(truth.wrapWithTrusted, Flag::WrapWithTrusted) |
+      flag(truth.valueLength != 0, Flag::HasLength)));
   to.number(truth.keyGenMechanism);
+  if (truth.valueLength != 0) to.number(truth.valueLength);
   to.number(record.at);
 }
 
@@ -158,7 +161,11 @@ Record getRecord(In& from) {
   if (flags > kAllFlags) from.fail();
   const auto has = [flags](Flag which) { return (flags & static_cast<unsigned>(which)) != 0; };
   record.truth = {has(Flag::Local), has(Flag::AlwaysSensitive), has(Flag::NeverExtractable), has(Flag::AsShaped),
-                  from.number(),    has(Flag::NotSensitive),    has(Flag::WrapWithTrusted)};
+                  from.number(),    has(Flag::NotSensitive),    has(Flag::WrapWithTrusted),  0};
+  if (has(Flag::HasLength)) {
+    record.truth.valueLength = from.number();
+    if (record.truth.valueLength == 0) from.fail();
+  }
   record.at = from.number();
   return record;
 }

@@ -72,6 +72,9 @@ struct Truth {
   // Of a sealed key only.
   bool notSensitive = false;
   bool wrapWithTrusted = false;
+  /// CKA_VALUE_LEN of a sensitive secret key: SoftHSM 2.6.1 lets nobody give it to one that it unwraps, which then
+  /// reads 0. 0: it is as the member says.
+  CK_ULONG valueLength = 0;
 
   friend bool operator==(const Truth&, const Truth&) = default;
 };

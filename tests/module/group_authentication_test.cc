@@ -153,6 +153,36 @@ TEST_F(Pins, AChangeInWhichAMemberIsLostIsUndone) {
   EXPECT_EQ(logged("can not login"), 0U) << log();
 }
 
+// What is refused while a member is down (above) goes through while it is none of the group's, and leaves it its PIN.
+TEST_F(Pins, AMemberThatWasAwayDuringAChangeIsGivenTheNewOneOnce) {
+  ASSERT_EQ(client.login(session), CKR_OK);
+  configure(configuration(group("00", "demo", "1000", store.serial(0) + ", " + store.serial(1)), "   HAOnly = 1;\n",
+                          theModule()));
+  awaitLog("has dropped member: " + store.serial(2));
+  ASSERT_EQ(setPin("12345678", "11112222"), CKR_OK);
+  EXPECT_EQ(asked(2, "C_SetPIN"), 0U);
+  unsigned long given = asked(2, "C_Login");
+  configure(configuration());
+  const std::string refused = "can not login to member: " + store.serial(2) +
+                              ", autorecovery will be disabled. Code: 0x000000A0 : CKR_PIN_INCORRECT";
+  awaitLog(refused);
+  EXPECT_EQ(asked(2, "C_Login"), ++given);
+  // However often another one is tried again: each time waits for an interval at least.
+  for (std::size_t outage = 1; outage <= 2; ++outage) {
+    tell("fail " + member(1) + " * CKR_DEVICE_ERROR times 1");
+    const std::string back = "succeeded for member: " + store.serial(1);
+    await([&] { return client.random(session) == CKR_OK && logged(back) == outage; }, back);
+  }
+  EXPECT_EQ(asked(2, "C_Login"), given);
+  EXPECT_EQ(logged(refused), 1U) << log();
+  // The next login tries it again, once.
+  EXPECT_EQ(client.f->C_Logout(session), CKR_OK);
+  EXPECT_EQ(client.login(session, "11112222"), CKR_OK);
+  await([&] { return logged(refused) == 2; }, refused);
+  EXPECT_EQ(asked(2, "C_Login"), ++given);
+  EXPECT_EQ(client.random(session), CKR_OK);
+}
+
 TEST_F(Pins, AMemberThatIsLostUnseenKeepsTheOthersPins) {
   ASSERT_EQ(loginSo(), CKR_OK);
   tell("fail " + member(2) + " * CKR_DEVICE_REMOVED");

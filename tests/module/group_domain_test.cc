@@ -44,6 +44,44 @@ TEST_F(GroupDomain, TheyComeBackToAMemberThatWasAway) {
   EXPECT_EQ(truth(aes), "100");
 }
 
+/// So many that their source gives the next ones while the member takes the present one (Resync::takeAhead).
+class ManyKeysComeBack : public GroupDomain, public testing::WithParamInterface<std::array<const char*, 2>> {};
+
+TEST_P(ManyKeysComeBack, WhateverCallFailsAmongThem) {
+  ASSERT_TRUE(lose(2));
+  std::vector<Pair> pairs(6);
+  std::vector<CK_OBJECT_HANDLE> secrets(6);
+  for (std::size_t i = 0; i < pairs.size(); ++i) {
+    const std::string number = std::to_string(i);
+    ASSERT_EQ(generate(CKM_EC_KEY_PAIR_GEN, "pair " + number, pairs[i], i % 2 == 0), CKR_OK);
+    ASSERT_EQ(generateAes("secret " + number, secrets[i], {flag(CKA_SENSITIVE), flag(CKA_EXTRACTABLE, i % 2 == 0)}),
+              CKR_OK);
+  }
+  const auto& [where, rule] = GetParam();
+  if (*rule != '\0') tell("fail " + member(*where == 's' ? 0 : 2) + " " + rule + " times 1");
+  ASSERT_TRUE(recover(2));
+  for (std::size_t i = 0; i < pairs.size(); ++i) {
+    EXPECT_EQ(onEach({text(CKA_LABEL, "pair " + std::to_string(i))}), "2 2 2");
+    EXPECT_EQ(onEach({text(CKA_LABEL, "secret " + std::to_string(i))}), "1 1 1");
+  }
+  EXPECT_EQ(logged("not in sync"), 0U) << log();
+  fail(0);
+  fail(1);
+  for (std::size_t i = 0; i < pairs.size(); ++i) {
+    Bytes signature;
+    EXPECT_EQ(sign(session, CKM_ECDSA, pairs[i].privateKey, signature), CKR_OK);
+    EXPECT_EQ(verify(session, CKM_ECDSA, pairs[i].publicKey, signature), CKR_OK);
+    EXPECT_EQ(truth(secrets[i]), i % 2 == 0 ? "110" : "100");
+  }
+}
+
+INSTANTIATE_TEST_SUITE_P(GroupDomain, ManyKeysComeBack,
+                         testing::Values(std::array{"", ""}, std::array{"source", "C_WrapKey CKR_GENERAL_ERROR"},
+                                         std::array{"source", "C_GetAttributeValue CKR_FUNCTION_FAILED"},
+                                         std::array{"target", "C_UnwrapKey CKR_GENERAL_ERROR"},
+                                         std::array{"target", "C_CreateObject CKR_DEVICE_MEMORY"},
+                                         std::array{"target", "C_UnwrapKey CKR_DEVICE_REMOVED"}));
+
 TEST_F(GroupDomain, SearchesFindWhatIsRead) {
   Pair fixed;
   Pair open;

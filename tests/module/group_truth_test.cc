@@ -199,6 +199,7 @@ const std::vector<std::pair<CK_ATTRIBUTE_TYPE, std::string>> kRead = {
     {CKA_WRAP, "WRAP"},
     {CKA_DERIVE, "DERIVE"},
     {CKA_TRUSTED, "TRUSTED"},
+    {CKA_VALUE_LEN, "VALUE_LEN"},
 };
 
 std::string told(const Side& side, CK_OBJECT_HANDLE object) {
@@ -271,7 +272,7 @@ class GroupTruth : public GroupDomain {
   /// A search by what is read of a key finds it, and one by anything else does not.
   void expectFound() const {
     for (const CK_ATTRIBUTE_TYPE type : {CKA_SENSITIVE, CKA_EXTRACTABLE, CKA_WRAP_WITH_TRUSTED, CKA_ALWAYS_SENSITIVE,
-                                         CKA_NEVER_EXTRACTABLE, CKA_LOCAL, CKA_KEY_GEN_MECHANISM}) {
+                                         CKA_NEVER_EXTRACTABLE, CKA_LOCAL, CKA_KEY_GEN_MECHANISM, CKA_VALUE_LEN}) {
       std::map<Bytes, std::vector<CK_OBJECT_HANDLE>> read;
       for (const CK_OBJECT_HANDLE object : find({})) {
         Bytes value(sizeof(CK_ULONG));
@@ -331,6 +332,16 @@ class GroupTruth : public GroupDomain {
     expectTruth(ways);
     expectFound();
     expectToldByEachAlone();
+  }
+  std::string lengthsOf(const std::vector<CK_OBJECT_HANDLE>& keys) const {
+    std::string all;
+    for (const CK_OBJECT_HANDLE key : keys) {
+      CK_ULONG length = 0;
+      CK_ATTRIBUTE attribute{CKA_VALUE_LEN, &length, sizeof length};
+      EXPECT_EQ(client.f->C_GetAttributeValue(session, key, &attribute, 1), CKR_OK);
+      all += std::to_string(length) + " ";
+    }
+    return all;
   }
   /// CKA_LOCAL, CKA_ALWAYS_SENSITIVE, CKA_NEVER_EXTRACTABLE.
   std::string origin(CK_OBJECT_HANDLE key) const {
@@ -401,6 +412,20 @@ TEST_F(GroupTruth, OfDerivedKeysIsThatOfOneToken) {
   expectTruthEverywhere(ways);
 }
 
+// Of some, p11ha asks the first member before it tells the others.
+TEST_F(GroupTruth, DerivedKeysAreOnEveryMemberAtOnce) {
+  const Variants all = variants();
+  for (const auto& [name, further] : all) {
+    if (name == "dated" || name == "wrapping" || name == "restricted") continue;
+    for (const std::size_t base : {1U, 5U}) {
+      const std::string label = name + " from " + all[base].first;
+      if (derive(group(), label, all[base].second, further).rv != CKR_OK) continue;
+      EXPECT_EQ(onEach({text(CKA_LABEL, label)}), "1 1 1") << label;
+    }
+  }
+  EXPECT_EQ(logged("not in sync"), 0U) << log();
+}
+
 TEST_F(GroupTruth, OfCopiesAndOfWhatWasChangedIsThatOfOneToken) {
   std::vector<Way> ways;
   const Variants changes = {{"fixed", {flag(CKA_EXTRACTABLE, false)}},
@@ -452,6 +477,8 @@ TEST_F(GroupTruth, ComesWithAKeyToAMemberThatWasAway) {
   CK_OBJECT_HANDLE key = 0;
   Pair open;
   ASSERT_EQ(generateAes("aes", key), CKR_OK);
+  const Made given = create(group(), "given", {flag(CKA_EXTRACTABLE), flag(CKA_SENSITIVE)});
+  ASSERT_EQ(given.rv, CKR_OK);
   ASSERT_EQ(generate(CKM_EC_KEY_PAIR_GEN, "open", open), CKR_OK);
   // Made past the group, where the others do not have it: what it is there it is everywhere.
   CK_MECHANISM mechanism{CKM_AES_KEY_GEN, nullptr, 0};
@@ -465,13 +492,16 @@ TEST_F(GroupTruth, ComesWithAKeyToAMemberThatWasAway) {
   ASSERT_EQ(find({text(CKA_LABEL, "past")}).size(), 1U);
   ASSERT_TRUE(recover(2));
   // One for each key, two for the pair.
-  EXPECT_EQ(findOn(2, {text(CKA_LABEL, "p11ha record")}).size(), 4U);
+  EXPECT_EQ(findOn(2, {text(CKA_LABEL, "p11ha record")}).size(), 5U);
   fail(0);
   fail(1);
   EXPECT_EQ(origin(key), "111");
   EXPECT_EQ(origin(open.privateKey), "110");
   EXPECT_EQ(read(open.publicKey, {CKA_LOCAL}), "1");
-  EXPECT_EQ(origin(find({text(CKA_LABEL, "past")}).at(0)), "110");
+  const CK_OBJECT_HANDLE pastNow = find({text(CKA_LABEL, "past")}).at(0);
+  EXPECT_EQ(origin(pastNow), "110");
+  EXPECT_EQ(lengthsOf({key, given.objects[0], pastNow}), "32 32 32 ");
+  EXPECT_EQ(find({{CKA_VALUE_LEN, &aesLength, sizeof aesLength}}).size(), 3U);
 }
 
 TEST_F(GroupTruth, OfSessionKeysIsOnNoMember) {

@@ -92,7 +92,7 @@ TEST(TruthSearch, LooksForTheShapeInPlaceOfWhatIsNamed) {
 
 TEST(TruthSearch, AdmitsSealedKeysByWhatIsReadOfThem) {
   const auto admits = [](std::initializer_list<std::pair<CK_ATTRIBUTE_TYPE, bool>> query, const Truth& truth) {
-    return truthSearch(asking(query)).admits(CKO_SECRET_KEY, truth, true);
+    return truthSearch(asking(query)).admits(CKO_SECRET_KEY, truth, true, false);
   };
   EXPECT_TRUE(admits({{CKA_EXTRACTABLE, false}, {CKA_WRAP_WITH_TRUSTED, false}, {CKA_SENSITIVE, true}}, {}));
   EXPECT_FALSE(admits({{CKA_EXTRACTABLE, true}}, {}));
@@ -108,7 +108,7 @@ TEST(TruthSearch, AdmitsSealedKeysByWhatIsReadOfThem) {
 
 TEST(TruthSearch, AdmitsByTheRecord) {
   const auto admits = [](CK_OBJECT_CLASS objectClass, CK_ATTRIBUTE_TYPE type, bool value) {
-    return truthSearch(asking({{type, value}, {CKA_EXTRACTABLE, true}})).admits(objectClass, kGenerated, false);
+    return truthSearch(asking({{type, value}, {CKA_EXTRACTABLE, true}})).admits(objectClass, kGenerated, false, false);
   };
   EXPECT_TRUE(admits(CKO_PRIVATE_KEY, CKA_NEVER_EXTRACTABLE, true));
   EXPECT_FALSE(admits(CKO_PRIVATE_KEY, CKA_NEVER_EXTRACTABLE, false));
@@ -116,9 +116,44 @@ TEST(TruthSearch, AdmitsByTheRecord) {
   EXPECT_FALSE(admits(CKO_PUBLIC_KEY, CKA_ALWAYS_SENSITIVE, true)) << "it has no such attribute";
   Template mechanism;
   mechanism.addUlong(CKA_KEY_GEN_MECHANISM, CKM_AES_KEY_GEN);
-  EXPECT_TRUE(truthSearch(mechanism).admits(CKO_SECRET_KEY, kGenerated, false));
-  EXPECT_FALSE(truthSearch(mechanism).admits(CKO_SECRET_KEY, {}, false));
-  EXPECT_FALSE(truthSearch(mechanism).admits(CKO_DOMAIN_PARAMETERS, kGenerated, false));
+  EXPECT_TRUE(truthSearch(mechanism).admits(CKO_SECRET_KEY, kGenerated, false, false));
+  EXPECT_FALSE(truthSearch(mechanism).admits(CKO_SECRET_KEY, {}, false, false));
+  EXPECT_FALSE(truthSearch(mechanism).admits(CKO_DOMAIN_PARAMETERS, kGenerated, false, false));
+}
+
+Truth ofLength(CK_ULONG length) {
+  Truth truth;
+  truth.valueLength = length;
+  return truth;
+}
+
+TEST(AttributeTruth, OfALengthIsToldWhereItIsKnown) {
+  Template answered;
+  answered.addUlong(CKA_VALUE_LEN, 0);
+  tellRecorded({answered.data(), answered.count()}, Truth{});
+  EXPECT_EQ(answered.ulong(CKA_VALUE_LEN), 0U);
+  tellRecorded({answered.data(), answered.count()}, ofLength(32));
+  EXPECT_EQ(answered.ulong(CKA_VALUE_LEN), 32U);
+  tellRecorded({answered.data(), answered.count()}, Truth{});
+  EXPECT_EQ(answered.ulong(CKA_VALUE_LEN), 32U) << "what the member says";
+  EXPECT_EQ(inCommon(ofLength(32), ofLength(0)), ofLength(32)) << "a clone has none";
+  EXPECT_EQ(inCommon(ofLength(32), ofLength(16)), ofLength(0));
+}
+
+TEST(TruthSearch, GoesByTheLengthOfTheRecordAndElseByTheMembers) {
+  Template query = asking({{CKA_TOKEN, true}});
+  query.addUlong(CKA_VALUE_LEN, 32);
+  const TruthSearch search = truthSearch(query);
+  EXPECT_TRUE(search.namesRecorded);
+  EXPECT_EQ(search.apart, asking({{CKA_TOKEN, true}}));
+  EXPECT_EQ(search.length.ulong(CKA_VALUE_LEN), 32U);
+  EXPECT_EQ(search.length.count(), 1U);
+  for (const bool isSealed : {false, true}) {
+    EXPECT_TRUE(search.admits(CKO_SECRET_KEY, ofLength(32), isSealed, false));
+    EXPECT_FALSE(search.admits(CKO_SECRET_KEY, ofLength(16), isSealed, true));
+    EXPECT_TRUE(search.admits(CKO_SECRET_KEY, {}, isSealed, true));
+    EXPECT_FALSE(search.admits(CKO_SECRET_KEY, {}, isSealed, false));
+  }
 }
 
 }  // namespace

@@ -28,6 +28,7 @@ std::vector<Note> oneOfEach() {
           {"1000", Record{secret(), {false, false, true, true, CK_UNAVAILABLE_INFORMATION}, 6}},
           {"1000", Record{secret(), {true, false, true, false, CKM_AES_KEY_GEN, true, false}, 7}},
           {"1000", Record{secret(), {true, true, true, false, CKM_AES_KEY_GEN, false, true}, 8}},
+          {"1000", Record{secret(), {true, true, true, false, CKM_AES_KEY_GEN, false, false, 32}, 9}},
           {"1000", Tombstone{secret(), 1'700'000'000'123, false, "A"}},
           {"", Tombstone{subjectOf(key("two", {})), ~std::uint64_t{0}, true}},
           {"2000", Change{subjectOf(key("old")), subjectOf(key("new")), {CKA_LABEL, CKA_ID}, 77, "B"}}};
