@@ -136,6 +136,8 @@ void Recovery::rememberHeld(GroupMember& member) {
 bool Recovery::isInitialisedAnew(GroupMember& member, std::uint32_t epoch, std::uint64_t login) {
   if (!group_.policy().synchronize || group_.login.user() != CKU_USER || group_.login.generation() != login)
     return false;
+  // A few objects may all have been destroyed or made anew by another process; what is p11ha's own goes with the token.
+  if (!group_.notes.on(member.index).empty() || !domainKeys_.of(member.index)->keys.empty()) return false;
   bool lacksAny = false;
   for (const ObjectPtr& object : member.heldBefore) {
     if (!object->alive() || certainHolders(*object, group_.callable() & ~bit(member.index)) == 0) continue;
