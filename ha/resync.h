@@ -54,6 +54,8 @@ class Resync {
   void applyNotes();
 
  private:
+  static constexpr OwnSession kOwn = &GroupMember::resync;
+
   // The members as one run sees them.
   struct View {
     SyncState state;
