@@ -105,48 +105,38 @@ class Query {
   std::vector<Buffer> buffers_;
 };
 
-// Room for the values that most objects have.
-std::size_t usualLength(AttributeKind kind) {
-  switch (kind) {
+// How long a value of that kind can be; nothing where only the member knows.
+std::optional<std::size_t> fixedLength(CK_ATTRIBUTE_TYPE type) {
+  const AttributeInfo* const info = attributeInfo(type);
+  if (info == nullptr) return std::nullopt;
+  switch (info->kind) {
     case AttributeKind::Bool:
       return sizeof(CK_BBOOL);
     case AttributeKind::Ulong:
       return sizeof(CK_ULONG);
     case AttributeKind::Date:
       return sizeof(CK_DATE);
-    case AttributeKind::MechanismList:
-      return 8 * sizeof(CK_MECHANISM_TYPE);
-    case AttributeKind::Bytes:
-    case AttributeKind::BigInteger:
-      return 256;
-    case AttributeKind::Template:
-      break;
+    default:
+      return std::nullopt;
   }
-  return 0;
 }
 
-// Without a length, one that is there can only have been too long for its room.
-bool isOfOneLength(CK_ATTRIBUTE_TYPE type) {
-  const AttributeInfo* const info = attributeInfo(type);
-  return info != nullptr && (info->kind == AttributeKind::Bool || info->kind == AttributeKind::Ulong ||
-                             info->kind == AttributeKind::Template);
-}
-
-// All named attributes in one call, into the room that is usually enough. Nothing where it was not: then their lengths
-// are to be asked for first.
-std::optional<Outcome> readIntoUsualRoom(Member& member, CK_SESSION_HANDLE session, CK_OBJECT_HANDLE object,
+// In one call, where nobody need ask for lengths first. Nothing where one has to, as not every module leaves alone what
+// lies behind a room that is too small (NSS softokn 3.87).
+std::optional<Outcome> readIntoFixedRoom(Member& member, CK_SESSION_HANDLE session, CK_OBJECT_HANDLE object,
                                          std::span<const CK_ATTRIBUTE_TYPE> types, Template& out) {
-  std::vector<CK_ATTRIBUTE> read(types.size());
+  std::vector<CK_ATTRIBUTE> read;
   std::size_t length = 0;
-  for (std::size_t i = 0; i < types.size(); ++i) {
-    const AttributeInfo* const info = attributeInfo(types[i]);
-    read[i] = {types[i], nullptr, info == nullptr ? 0 : usualLength(info->kind)};
-    length += read[i].ulValueLen;
+  for (const CK_ATTRIBUTE_TYPE type : types) {
+    const auto fixed = fixedLength(type);
+    if (!fixed) return std::nullopt;
+    read.push_back({type, nullptr, *fixed});
+    length += *fixed;
   }
   base::SecureBytes room(length);
   std::size_t next = 0;
   for (CK_ATTRIBUTE& attribute : read) {
-    if (attribute.ulValueLen != 0) attribute.pValue = room.data() + next;
+    attribute.pValue = room.data() + next;
     next += attribute.ulValueLen;
   }
   const std::vector<CK_ATTRIBUTE> given = read;
@@ -154,27 +144,10 @@ std::optional<Outcome> readIntoUsualRoom(Member& member, CK_SESSION_HANDLE sessi
   if (outcome.fate != Fate::Answered || !carriesValues(outcome.rv)) return outcome;
   if (outcome.rv == CKR_BUFFER_TOO_SMALL) return std::nullopt;
   Template values;
-  std::vector<CK_ATTRIBUTE> unclear;
   for (std::size_t i = 0; i < read.size(); ++i) {
-    const CK_ATTRIBUTE& attribute = read[i];
-    if (attribute.ulValueLen == CK_UNAVAILABLE_INFORMATION) {
-      // Of several things that a call could say of its attributes, it says one.
-      if (given[i].pValue != nullptr && !isOfOneLength(attribute.type)) unclear.push_back({attribute.type, nullptr, 0});
-    } else if (attribute.ulValueLen > given[i].ulValueLen) {
-      return std::nullopt;
-    } else if (isTemplateAttribute(attribute.type)) {
-      values.addTemplate(attribute.type, Template());
-    } else {
-      values.addBytes(attribute.type, {static_cast<const std::uint8_t*>(given[i].pValue), attribute.ulValueLen});
-    }
-  }
-  if (!unclear.empty()) {
-    const Outcome asked =
-        member.execute(makeCall<Fn::GetAttributeValue>(session, object, unclear.data(), unclear.size()));
-    if (asked.fate != Fate::Answered || !carriesValues(asked.rv)) return asked;
-    for (const CK_ATTRIBUTE& attribute : unclear) {
-      if (attribute.ulValueLen != CK_UNAVAILABLE_INFORMATION) return std::nullopt;
-    }
+    if (read[i].ulValueLen == CK_UNAVAILABLE_INFORMATION) continue;
+    if (read[i].ulValueLen > given[i].ulValueLen) return std::nullopt;
+    values.addBytes(read[i].type, {static_cast<const std::uint8_t*>(given[i].pValue), read[i].ulValueLen});
   }
   if (!values.empty() || types.empty()) outcome.rv = CKR_OK;
   out = std::move(values);
@@ -184,7 +157,7 @@ std::optional<Outcome> readIntoUsualRoom(Member& member, CK_SESSION_HANDLE sessi
 // All named attributes together.
 Outcome readAtOnce(Member& member, CK_SESSION_HANDLE session, CK_OBJECT_HANDLE object,
                    std::span<const CK_ATTRIBUTE_TYPE> types, Template& out) {
-  if (const auto outcome = readIntoUsualRoom(member, session, object, types, out)) return *outcome;
+  if (const auto outcome = readIntoFixedRoom(member, session, object, types, out)) return *outcome;
   Outcome outcome;
   for (int attempt = 0; attempt < kAttempts; ++attempt) {
     Query query(types);

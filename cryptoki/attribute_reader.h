@@ -10,11 +10,11 @@ namespace p11ha::cryptoki {
 bool carriesValues(CK_RV rv);
 
 /// Reads those of the named attributes that the object has and reveals, in the order named, into `out` (whatever it
-/// held before). One call of C_GetAttributeValue (PKCS #11 v3.0, 5.7.5), or two where the object lacks some, as long as
-/// no value is longer than usual; else two more, which ask for the lengths first, and another for each depth of nested
-/// templates; again, a few times, if a value grew between them; and one by one if the member fails over some attribute
-/// (SoftHSM 2.6.1 answers CKR_GENERAL_ERROR to a whole call that asks for the dates of a private object): that one is
-/// left out. Any thread that may use the session; blocks as the member's calls do.
+/// held before). One call of C_GetAttributeValue (PKCS #11 v3.0, 5.7.5) where the kinds of all tell how long they are,
+/// else two, and one more for each depth of nested templates; again, a few times, if a value grew between them; and one
+/// by one if the member fails over some attribute (SoftHSM 2.6.1 answers CKR_GENERAL_ERROR to a whole call that asks
+/// for the dates of a private object): that one is left out. Any thread that may use the session; blocks as the
+/// member's calls do.
 ///
 /// The outcome is that of the last call. CKR_OK even where some attributes were missing or sensitive: `out` tells which
 /// came. CKR_ATTRIBUTE_TYPE_INVALID or _SENSITIVE: not one came. CKR_BUFFER_TOO_SMALL: the values never stopped

@@ -68,14 +68,14 @@ class Ahead {
           return;
         }
       }
-      std::optional<Result> result;
       try {
-        result = make_(index);
+        std::optional<Result> result = make_(index);
+        base::Lock lock(mutex_);
+        made_.insert_or_assign(index, std::move(result));
       } catch (const std::bad_alloc&) {
         // As if it could not be made.
       }
       base::Lock lock(mutex_);
-      made_.insert_or_assign(index, std::move(result));
       next_ = index + 1;
       moved_.notifyAll();
     }

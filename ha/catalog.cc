@@ -1,6 +1,7 @@
 #include "ha/catalog.h"
 
 #include <algorithm>
+#include <map>
 #include <set>
 #include <utility>
 
@@ -25,8 +26,10 @@ void Catalog::refresh(MemberMask members, OwnSession own) {
       // What is only hidden, as there is no login just now, has not gone.
       std::set<notes::Name> found;
       for (const InventoryEntry& entry : entries) found.insert(notes::nameOf(entry.identity));
-      std::erase_if(before, [&](const auto& each) { return !found.contains(notes::nameOf(each.first->identity())); });
-      forgetUnseen(member, epoch, before, seen);
+      std::erase_if(before, [&](const auto& each) {
+        return found.empty() || seen.contains(each.second) || !found.contains(notes::nameOf(each.first->identity()));
+      });
+      forgetUnseen(member, epoch, before, seen, Holding::Unknown);
       install(member, epoch, entries, own, Renamed::OrJustNow);
     } else if (isLoss(outcome)) {
       group_.lose(member, epoch, Loss::Dropped, outcome.rv);
@@ -90,16 +93,12 @@ Catalog::Bindings Catalog::bindingsOn(const GroupMember& member, std::uint32_t e
 
 // Before what is new is known: the member may have given all its objects other handles, as SoftHSM does once the last
 // session of a process is closed.
-std::vector<ObjectPtr> Catalog::forgetUnseen(GroupMember& member, std::uint32_t epoch, const Bindings& before,
-                                             const std::unordered_set<CK_OBJECT_HANDLE>& seen) {
-  std::vector<ObjectPtr> unseen;
+void Catalog::forgetUnseen(GroupMember& member, std::uint32_t epoch, const Bindings& before,
+                           const std::unordered_set<CK_OBJECT_HANDLE>& seen, Holding now) {
   for (const auto& [object, at] : before) {
-    if (seen.contains(at) || object->at(member.index, epoch) != at) continue;
-    object->forget(member.index, epoch);
-    group_.objects.forgetBinding(member.index, at);
-    unseen.push_back(object);
+    if (!seen.contains(at) && object->unbind(member.index, epoch, at, now))
+      group_.objects.forgetBinding(member.index, at, object);
   }
-  return unseen;
 }
 
 Outcome Catalog::lookAgain(GroupMember& member, std::uint32_t epoch, OwnSession own) {
@@ -119,7 +118,7 @@ Outcome Catalog::lookAgain(GroupMember& member, std::uint32_t epoch, OwnSession 
     const bool showsAll = group_.login.user() != CKU_USER || cryptoki::isUsers(info.state);
     if (!showsAll || group_.login.generation() != login) return {CKR_USER_NOT_LOGGED_IN};
   }
-  for (const ObjectPtr& gone : forgetUnseen(member, epoch, before, seen)) gone->markAbsent(member.index, epoch);
+  forgetUnseen(member, epoch, before, seen, Holding::Absent);
   install(member, epoch, entries, own, Renamed::OrJustNow);
   for (const auto& [handle, note] : noted) {
     if (!seen.contains(handle)) group_.dropNote(member.index, handle);
@@ -233,8 +232,13 @@ void Catalog::findPublicParts(GroupMember& member, std::uint32_t epoch, CK_SESSI
       if (proof != Proof::Different) break;
     }
   }
+  // What it signs tells more than what it is called, which costs two signatures, where others are called so.
+  std::map<notes::Name, std::size_t> called;
+  for (const InventoryEntry& entry : entries) ++called[notes::nameOf(entry.identity)];
+  for (const ObjectPtr& object : group_.objects.all()) ++called[notes::nameOf(object->identity())];
   for (InventoryEntry& entry : entries) {
-    if (!lacksMaterial(entry) || entry.identity.type != CKK_EC) continue;
+    if (!lacksMaterial(entry) || entry.identity.type != CKK_EC || !entry.identity.token) continue;
+    if (called[notes::nameOf(entry.identity)] == 1) continue;
     if (auto shown = showPublicPart({member, session, entry.handle})) entry.identity.material = std::move(*shown);
   }
 }
@@ -291,12 +295,18 @@ void Catalog::candidatesFor(const GroupMember& member, std::uint32_t epoch, std:
 // renamed.
 MayBeRenamed Catalog::mayBeRenamed(Renamed renamed) const {
   if (!group_.policy().synchronize) return [](const Identity&, const Identity&) { return true; };
-  return [this, renamed, names = std::shared_ptr<const notes::Names>()](const Identity& entry,
-                                                                        const Identity& known) mutable {
-    if (names == nullptr) names = std::make_shared<const notes::Names>(group_.notes.ofMissed());
-    const std::set<notes::Name> all = names->of(notes::nameOf(entry));
-    if (all.contains(notes::nameOf(known))) return true;
-    return renamed == Renamed::OrJustNow && !names->tellOfEnd(all);
+  struct Known {
+    explicit Known(const std::vector<notes::Note>& missed) : names(missed) {}
+    const notes::Names names;
+    std::map<notes::Name, std::set<notes::Name>> of;  // what was asked before
+  };
+  return [this, renamed, known = std::shared_ptr<Known>()](const Identity& entry, const Identity& other) mutable {
+    if (known == nullptr) known = std::make_shared<Known>(group_.notes.ofMissed(group_.policy().serial));
+    const notes::Name name = notes::nameOf(entry);
+    auto asked = known->of.find(name);
+    if (asked == known->of.end()) asked = known->of.emplace(name, known->names.of(name)).first;
+    if (asked->second.contains(notes::nameOf(other))) return true;
+    return renamed == Renamed::OrJustNow && !known->names.tellOfEnd(asked->second);
   };
 }
 
@@ -313,9 +323,6 @@ bool Catalog::isHeldBeside(const Object& object, const GroupMember& member) cons
   }
   return false;
 }
-
-// A key that no application knows yet (beforeHandingOut()): it is whatever the only member that shows it has there.
-bool Catalog::isUntold(const Object& object) { return object.wantsWitness() || object.isUnsettled(); }
 
 std::vector<ObjectPtr> Catalog::bindAll(GroupMember& member, std::uint32_t epoch,
                                         const std::vector<InventoryEntry>& entries, const MayBeRenamed& mayBeRenamed) {
@@ -341,8 +348,9 @@ std::vector<ObjectPtr> Catalog::bindAll(GroupMember& member, std::uint32_t epoch
         if (!known[*index].material.empty()) candidates[*index]->lend(known[*index].material);
         if (!identity.material.empty()) candidates[*index]->lend(identity.material);
       }
+      // A key that no application knows yet is whatever the only member that shows it has there.
       const bool wantsProof =
-          identity.isKey() && (isHeldBeside(*candidates[*index], member) || !isUntold(*candidates[*index]));
+          identity.isKey() && (isHeldBeside(*candidates[*index], member) || candidates[*index]->isTold());
       const Holding holding = wantsProof ? Holding::Claimed : Holding::Held;
       group_.objects.bind(candidates[*index], member.index, epoch, fresh[i].handle, holding);
       if (wantsProof && identity.objectClass == CKO_SECRET_KEY) claimedSecrets.push_back(candidates[*index]);
@@ -418,8 +426,9 @@ base::Result<std::vector<std::uint8_t>, Proof> Catalog::showPublicPart(const Key
 
 // Whether its lent material is its own, or what it is made of where none is, a member that certainly holds it shows.
 Proof Catalog::settle(const ObjectPtr& object, MemberMask among, OwnSession own) {
+  const bool isSettled = !object->isUnsettled();
   const Identity identity = object->identity();
-  if (!object->isUnsettled()) return identity.material.empty() ? Proof::Impossible : Proof::Same;
+  if (isSettled) return identity.material.empty() ? Proof::Impossible : Proof::Same;
   for (GroupMember& member : group_.each(among & object->usable())) {
     const std::uint32_t epoch = member.epoch.load(std::memory_order_acquire);
     if (object->holding(member.index, epoch) != Holding::Held) continue;
@@ -432,13 +441,11 @@ Proof Catalog::settle(const ObjectPtr& object, MemberMask among, OwnSession own)
       object->settle(identity.material, proof == Proof::Same);
       return proof;
     }
-    const auto shown = showPublicPart(key);
+    auto shown = showPublicPart(key);
     if (!shown && shown.error() == Proof::Unreachable) continue;
-    object->settle(identity.material, false);
-    if (!shown) return shown.error();
-    object->lend(*shown);
-    object->settle(*shown, true);
-    return Proof::Same;
+    const Proof found = shown ? Proof::Same : shown.error();
+    object->settle(identity.material, false, shown ? std::move(*shown) : std::vector<std::uint8_t>());
+    return found;
   }
   return Proof::Unreachable;
 }
@@ -504,6 +511,7 @@ CK_OBJECT_HANDLE Catalog::prove(const ObjectPtr& object, GroupMember& member, st
 }
 
 void Catalog::beforeHandingOut(const ObjectPtr& object) {
+  object->setTold();
   if (object->isUnsettled()) settle(object, group_.callable(), &GroupMember::control);
   if (!object->wantsWitness()) return;
   for (GroupMember& member : group_.each(group_.callable() & object->usable())) {

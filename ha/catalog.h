@@ -17,7 +17,8 @@ class Catalog {
   explicit Catalog(Group& group) : group_(group) {}
 
   /// Reads what those members hold and the table does not know yet, the first one's view first, and binds it, in those
-  /// sessions of ours. A member that fails at it is reported as lost.
+  /// sessions of ours. What is there under another handle than it was is bound to that. A member that fails at it is
+  /// reported as lost.
   void refresh(MemberMask members, OwnSession own = &GroupMember::control);
 
   /// The same for one member under an epoch that does not serve yet; every known object that it has not is marked
@@ -66,8 +67,8 @@ class Catalog {
                          std::unordered_set<CK_OBJECT_HANDLE>* seen = nullptr);
   using Bindings = std::vector<std::pair<ObjectPtr, CK_OBJECT_HANDLE>>;
   Bindings bindingsOn(const GroupMember& member, std::uint32_t epoch) const;
-  std::vector<ObjectPtr> forgetUnseen(GroupMember& member, std::uint32_t epoch, const Bindings& before,
-                                      const std::unordered_set<CK_OBJECT_HANDLE>& seen);
+  void forgetUnseen(GroupMember& member, std::uint32_t epoch, const Bindings& before,
+                    const std::unordered_set<CK_OBJECT_HANDLE>& seen, Holding now);
   void putAside(GroupMember& member, std::vector<InventoryEntry>& entries);
   void findPublicParts(GroupMember& member, std::uint32_t epoch, CK_SESSION_HANDLE session,
                        std::vector<InventoryEntry>& entries);
@@ -85,7 +86,6 @@ class Catalog {
   std::vector<ObjectPtr> bindAll(GroupMember& member, std::uint32_t epoch, const std::vector<InventoryEntry>& entries,
                                  const MayBeRenamed& mayBeRenamed) P11HA_EXCLUDES(installing_);
   bool isHeldBeside(const Object& object, const GroupMember& member) const;
-  static bool isUntold(const Object& object);
   static bool knows(GroupMember& member, std::uint32_t epoch, CK_OBJECT_HANDLE handle);
   CK_OBJECT_HANDLE prove(const ObjectPtr& object, GroupMember& member, std::uint32_t epoch,
                          OwnSession own = &GroupMember::control);

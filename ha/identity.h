@@ -19,7 +19,8 @@ struct Identity {
   std::vector<std::uint8_t> label;
   std::vector<std::uint8_t> id;
   /// What the object is made of, in so far as it is public: all bytes of a public object, the modulus of an RSA private
-  /// key, the public key of other private keys (ha/public_part.h), the check value of a sensitive secret key.
+  /// key, the public key of other private keys (ha/public_part.h, or showPublicPart() in
+  /// ha/key_proof.h), the check value of a sensitive secret key.
   /// Empty: nothing tells.
   std::vector<std::uint8_t> material;
   /// Of a private key: its material is that of the public key beside it, and nobody has tried yet whether it is its

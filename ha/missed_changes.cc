@@ -30,12 +30,13 @@ void MissedChanges::readAgain(const ObjectPtr& object) {
 
 Beforehand MissedChanges::before(const ObjectPtr& object) {
   // What another process has renamed since it was read would be noted under a name that nothing leads to.
-  if (group_.policy().synchronize && isDegraded() && !object->isSessionObject()) readAgain(object);
+  if (group_.policy().synchronize && !object->isSessionObject()) readAgain(object);
   Beforehand known{subjectOf(object), {}};
   for (const GroupMember& member : group_.each(group_.view().synced)) {
     const std::uint32_t epoch = member.epoch.load(std::memory_order_acquire);
     // Another process that makes it may not have come to that member when it was looked for.
-    const bool mayHaveCome = object->holding(member.index, epoch) == Holding::Absent && !object->isSessionObject();
+    const Holding seen = object->holding(member.index, epoch);
+    const bool mayHaveCome = (seen == Holding::Absent || seen == Holding::Unknown) && !object->isSessionObject();
     if (mayHaveCome && group_.policy().synchronize) catalog_.refresh(bit(member.index));
     if (object->holding(member.index, epoch) == Holding::Unknown) known.without.emplace_back(member.index, epoch);
   }

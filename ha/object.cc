@@ -25,10 +25,10 @@ void Object::lend(const std::vector<std::uint8_t>& material) {
   unsettled_.store(true, std::memory_order_release);
 }
 
-void Object::settle(const std::vector<std::uint8_t>& material, bool own) {
+void Object::settle(const std::vector<std::uint8_t>& material, bool own, std::vector<std::uint8_t> shown) {
   base::Lock lock(mutex_);
   if (!unsettled_.load(std::memory_order_relaxed) || identity_.material != material) return;
-  if (!own) identity_.material.clear();
+  if (!own) identity_.material = std::move(shown);
   identity_.lent = false;
   unsettled_.store(false, std::memory_order_release);
 }
@@ -82,6 +82,13 @@ bool Object::bind(unsigned member, std::uint32_t epoch, CK_OBJECT_HANDLE handle,
 void Object::markAbsent(unsigned member, std::uint32_t epoch) {
   base::Lock lock(mutex_);
   set(member, epoch, CK_INVALID_HANDLE, Holding::Absent);
+}
+
+bool Object::unbind(unsigned member, std::uint32_t epoch, CK_OBJECT_HANDLE handle, Holding holding) {
+  base::Lock lock(mutex_);
+  if (at(member, epoch) != handle) return false;
+  set(member, epoch, CK_INVALID_HANDLE, holding);
+  return true;
 }
 
 void Object::markAmbiguous(unsigned member, std::uint32_t epoch) {

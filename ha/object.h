@@ -59,13 +59,18 @@ class Object {
   void lend(const std::vector<std::uint8_t>& material) P11HA_EXCLUDES(mutex_);
   /// The material is lent (Identity::lent), or a private key that could show its own has none: nobody has asked it yet.
   bool isUnsettled() const { return unsettled_.load(std::memory_order_acquire); }
-  /// Whether it is its own: then it stays, else the object has none.
-  void settle(const std::vector<std::uint8_t>& material, bool own) P11HA_EXCLUDES(mutex_);
+  /// Whether it is its own: then it stays, else `shown` takes its place: what it was found to be made of, or nothing.
+  void settle(const std::vector<std::uint8_t>& material, bool own, std::vector<std::uint8_t> shown = {})
+      P11HA_EXCLUDES(mutex_);
 
-  /// It was found where something else of its looks is expected, and nobody could tell yet whether it is that.
+  /// The application has been given its handle: it is this key from now on, and no other of its looks.
+  bool isTold() const { return told_.load(std::memory_order_acquire); }
+  void setTold() { told_.store(true, std::memory_order_release); }
+
   /// A call makes it on one member after the other: to copy it to one that it has not come to is that call's work.
   bool isUnderWay() const { return underWay_.load(std::memory_order_acquire); }
   void setUnderWay(bool underWay) { underWay_.store(underWay, std::memory_order_release); }
+  /// It was found where something else of its looks is expected, and nobody could tell yet whether it is that.
   bool isDoubtful() const { return doubtful_.load(std::memory_order_relaxed); }
   void setDoubtful(bool doubtful) { doubtful_.store(doubtful, std::memory_order_relaxed); }
 
@@ -102,6 +107,8 @@ class Object {
   bool bind(unsigned member, std::uint32_t epoch, CK_OBJECT_HANDLE handle, Holding holding) P11HA_EXCLUDES(mutex_);
   void markAbsent(unsigned member, std::uint32_t epoch) P11HA_EXCLUDES(mutex_);
   void markAmbiguous(unsigned member, std::uint32_t epoch) P11HA_EXCLUDES(mutex_);
+  /// It is not at that handle: Unknown, or Absent. False, and nothing done, where another is bound by now.
+  bool unbind(unsigned member, std::uint32_t epoch, CK_OBJECT_HANDLE handle, Holding holding) P11HA_EXCLUDES(mutex_);
   /// Whatever was known of that member is void: the handles there may be others now.
   void forget(unsigned member, std::uint32_t epoch) P11HA_EXCLUDES(mutex_);
   bool alive() const { return alive_.load(std::memory_order_acquire); }
@@ -127,6 +134,7 @@ class Object {
   std::atomic<MemberMask> known_{0};
   std::atomic<bool> wantsWitness_;
   std::atomic<bool> unsettled_;
+  std::atomic<bool> told_{false};
   std::array<Binding, kMaxMembers> bindings_;
   mutable base::Mutex mutex_;
   Identity identity_ P11HA_GUARDED_BY(mutex_);

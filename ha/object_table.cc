@@ -65,10 +65,7 @@ bool ObjectTable::remove(const ObjectPtr& object) {
   for (unsigned member = 0; member < kMaxMembers; ++member) {
     const CK_OBJECT_HANDLE at = object->lastAt(member);
     if (at == CK_INVALID_HANDLE) continue;
-    Reverse& reverse = reverse_[member];
-    base::Lock lock(reverse.mutex);
-    const auto found = reverse.objects.find(at);
-    if (found != reverse.objects.end() && found->second == object) reverse.objects.erase(found);
+    forgetBinding(member, at, object);
   }
   return ended;
 }
@@ -89,6 +86,13 @@ void ObjectTable::forgetBinding(unsigned member, CK_OBJECT_HANDLE handle) {
   Reverse& reverse = reverse_[member];
   base::Lock lock(reverse.mutex);
   reverse.objects.erase(handle);
+}
+
+void ObjectTable::forgetBinding(unsigned member, CK_OBJECT_HANDLE handle, const ObjectPtr& object) {
+  Reverse& reverse = reverse_[member];
+  base::Lock lock(reverse.mutex);
+  const auto found = reverse.objects.find(handle);
+  if (found != reverse.objects.end() && found->second == object) reverse.objects.erase(found);
 }
 
 std::vector<ObjectPtr> ObjectTable::all() const {

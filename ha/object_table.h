@@ -39,6 +39,8 @@ class ObjectTable {
   /// Forgets what was hidden: it has ended with the login.
   void forgetHidden(unsigned member);
   void forgetBinding(unsigned member, CK_OBJECT_HANDLE handle);
+  /// The same, unless it means another object by now.
+  void forgetBinding(unsigned member, CK_OBJECT_HANDLE handle, const ObjectPtr& object);
 
   std::vector<ObjectPtr> all() const;
   /// Ends those for which it is true, and returns them.

@@ -137,7 +137,7 @@ bool Recovery::isInitialisedAnew(GroupMember& member, std::uint32_t epoch, std::
   if (!group_.policy().synchronize || group_.login.user() != CKU_USER || group_.login.generation() != login)
     return false;
   // A few objects may all have been destroyed or made anew by another process; what is p11ha's own goes with the token.
-  if (!group_.notes.on(member.index).empty() || !domainKeys_.of(member.index)->keys.empty()) return false;
+  if (bearsWhatIsOurs(member)) return false;
   bool lacksAny = false;
   for (const ObjectPtr& object : member.heldBefore) {
     if (!object->alive() || certainHolders(*object, group_.callable() & ~bit(member.index)) == 0) continue;
@@ -151,6 +151,20 @@ bool Recovery::isInitialisedAnew(GroupMember& member, std::uint32_t epoch, std::
     return object->alive() && !object->isSessionObject() && object->holding(member.index, epoch) != Holding::Absent &&
            ((object->usable() & ~bit(member.index)) != 0 || wasChanged(object->identity()));
   });
+}
+
+// A note of this group, or a domain key that another member holds, too.
+bool Recovery::bearsWhatIsOurs(const GroupMember& member) {
+  for (const notes::NoteTable::Held& held : group_.notes.on(member.index)) {
+    if (held.note.group == group_.policy().serial) return true;
+  }
+  const auto own = domainKeys_.of(member.index)->generations();
+  for (const GroupMember& other : group_.each(group_.callable() & ~bit(member.index))) {
+    for (const domain::Generation& theirs : domainKeys_.of(other.index)->generations()) {
+      if (std::find(own.begin(), own.end(), theirs) != own.end()) return true;
+    }
+  }
+  return false;
 }
 
 // Does a change record tell of an object that was so?

@@ -35,6 +35,7 @@ class Recovery {
   void rememberHeld(GroupMember& member) P11HA_REQUIRES(member.attempting);
   bool isInitialisedAnew(GroupMember& member, std::uint32_t epoch, std::uint64_t login)
       P11HA_REQUIRES(member.attempting);
+  bool bearsWhatIsOurs(const GroupMember& member);
   bool wasChanged(const Identity& former);
   MemberMask certainHolders(const Object& object, MemberMask among);
 

@@ -142,8 +142,9 @@ void Resync::run(View& view, Turns& turns) {
       if (isHere) act(view, action);
       continue;
     }
-    // What changes on the source comes before all copies.
-    if (copies == 0) parcels = takeAhead(view, actions);
+    // What changes on the source comes before all copies. A member that serves may miss a change of what was taken.
+    const bool serves = (group_.view().synced & view.state.returned) != 0;
+    if (copies == 0 && !serves) parcels = takeAhead(view, actions);
     const std::size_t index = copies++;
     if (isHere) copy(view, action, parcels == nullptr ? std::nullopt : parcels->take(index));
   }
@@ -168,6 +169,7 @@ std::unique_ptr<Resync::Parcels> Resync::takeAhead(const View& view, const std::
     const Copy& copy = copies[index];
     GroupMember& source = group_.member(copy.source);
     const CK_OBJECT_HANDLE at = copy.object->at(copy.source, copy.epoch);
+    if (source.lostSince(copy.epoch)) return std::nullopt;
     if (!copy.object->alive() || copy.object->isSessionObject() || at == CK_INVALID_HANDLE) return std::nullopt;
     records_.adopt(copy.object, source, copy.epoch);
     return cloner_.take(source, copy.epoch, at, copy.target, kOwn);

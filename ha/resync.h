@@ -22,8 +22,8 @@
 namespace p11ha::ha {
 
 /// Owned by the VirtualToken. Runs on workers, of several recoveries at once: every step may block as long as the
-/// members' calls do, and no call of the application waits for it. It works in sessions of p11ha's own
-/// (GroupMember::resync).
+/// members' calls do, and no call of the application but C_Login (applyNotes()) waits for it. It works in sessions of
+/// p11ha's own (GroupMember::resync).
 ///
 /// Each run looks at the members anew, plans (sync_plan.h), and does what was planned; one that ended in the middle is
 /// made good by the next. A member removed from the configuration and added again counts as one that was away.
@@ -66,9 +66,9 @@ class Resync {
     GroupMember* returned = nullptr;
     Result result;
     bool keepsNotes = false;
-    Repetition repetition{20};                          // of copies
-    std::set<std::pair<std::size_t, unsigned>> failed;  // objects on members that did not follow
-    std::optional<std::vector<std::size_t>> elsewhere;  // objects that one that returned holds and others lack
+    Repetition repetition{20};                                         // of copies
+    std::set<std::pair<std::size_t, unsigned>> failed;                 // objects on members that did not follow
+    std::optional<std::multimap<notes::Name, std::size_t>> elsewhere;  // readElsewhere()
 
     bool over() const { return result.outcome.rv != CKR_OK; }
   };
@@ -104,6 +104,7 @@ class Resync {
   void removeNote(View& view, const SyncAction& action);
   bool isWorthAnother(View& view, GroupMember& target, CK_RV rv);
   bool isThere(View& view, const SyncAction& action);
+  void readElsewhere(View& view);
   Copied copyFromAny(View& view, const ObjectPtr& object, GroupMember& target, unsigned preferred,
                      std::optional<Cloner::Parcel> parcel);
   bool isWell(View& view, GroupMember& member, const cryptoki::Outcome& outcome);

@@ -162,39 +162,46 @@ void Resync::copy(View& view, const SyncAction& action, std::optional<Cloner::Pa
 // Under a name that was not the object's when the members were looked at: a call may have been renaming it on one after
 // the other. Then both bear one name by now.
 bool Resync::isThere(View& view, const SyncAction& action) {
-  if (!view.elsewhere) {
-    view.elsewhere.emplace();
-    for (std::size_t i = 0; i < view.objects.size(); ++i) {
-      const SyncObject& seen = view.state.objects[i];
-      if (seen.alive && seen.lasting && (view.state.returned & seen.holders) != 0 &&
-          (view.state.here & ~seen.holders) != 0)
-        view.elsewhere->push_back(i);
-    }
-  }
+  if (!view.elsewhere) readElsewhere(view);
+  if (view.elsewhere->empty()) return false;
   const ObjectPtr& object = view.objects[action.object];
+  if (!catalog_.readAgain(object, group_.member(action.source), kOwn)) return false;
   const MemberMask holders = view.state.objects[action.object].holders;
-  const auto looksSo = [&](const Identity& one, const Identity& other) {
-    return one.objectClass == other.objectClass && one.type == other.type && one.material == other.material;
-  };
-  for (const std::size_t index : *view.elsewhere) {
-    const SyncObject& other = view.state.objects[index];
-    const bool isCandidate = index != action.object && other.alive && (other.holders & bit(action.member)) != 0 &&
-                             (other.holders & holders) == 0 && view.objects[index]->alive();
-    if (!isCandidate || !looksSo(view.objects[index]->identity(), object->identity())) continue;
-    GroupMember& source = group_.member(action.source);
-    GroupMember& target = group_.member(action.member);
-    if (!catalog_.readAgain(object, source, kOwn) || !catalog_.readAgain(view.objects[index], target, kOwn)) continue;
-    if (nameOf(object->identity()) != nameOf(view.objects[index]->identity())) continue;
+  for (auto [at, end] = view.elsewhere->equal_range(nameOf(object->identity())); at != end; ++at) {
+    const SyncObject& other = view.state.objects[at->second];
+    if (at->second == action.object || !other.alive || (other.holders & bit(action.member)) == 0 ||
+        (other.holders & holders) != 0)
+      continue;
     catalog_.beforeHandingOut(object);
     Subject subject = notes::subjectOf(object->identity());
     subject.witness = object->witness();
-    const Proof proof = catalog_.proveAbout(subject, view.objects[index], view.state.here, kOwn);
-    if (proof == Proof::Different) continue;
-    view.result.isWhole = false;
-    if (proof == Proof::Same) join(view, index, action.object);
-    return true;
+    switch (catalog_.proveAbout(subject, view.objects[at->second], view.state.here, kOwn)) {
+      case Proof::Different:
+        continue;
+      case Proof::Same:
+        join(view, at->second, action.object);
+        return true;
+      case Proof::Impossible:
+        group_.log(halog::AmbiguousObject{describe(object->identity()), group_.member(action.member).serial});
+        return true;
+      case Proof::Unreachable:
+        view.result.isWhole = false;
+        return true;
+    }
   }
   return false;
+}
+
+// What one that returned holds and another lacks, as it is called by now.
+void Resync::readElsewhere(View& view) {
+  view.elsewhere.emplace();
+  for (std::size_t i = 0; i < view.objects.size(); ++i) {
+    const SyncObject& seen = view.state.objects[i];
+    const MemberMask there = view.state.returned & seen.holders;
+    if (!seen.alive || !seen.lasting || there == 0 || (view.state.here & ~seen.holders) == 0) continue;
+    for (GroupMember& holder : group_.each(there)) catalog_.readAgain(view.objects[i], holder, kOwn);
+    view.elsewhere->emplace(nameOf(view.objects[i]->identity()), i);
+  }
 }
 
 bool Resync::isWorthAnother(View& view, GroupMember& target, CK_RV rv) {

@@ -183,7 +183,9 @@ void Resync::resolve(View& view) {
       if ((note.sort == SyncNote::Sort::Changed) != changes) continue;
       const Subject& about = view.notes[i].about();
       std::vector<std::size_t> among = find(about);
-      if (among.empty() && readAgain.emplace(about.objectClass, about.type).second) {
+      // What all of those here bear asks for nothing any more.
+      const bool isMissed = (view.state.here & ~note.holders) != 0;
+      if (among.empty() && isMissed && readAgain.emplace(about.objectClass, about.type).second) {
         readNamesAgain(view, about);
         known = byName(view);
         among = find(about);
@@ -249,7 +251,9 @@ void Resync::unite(View& view, SyncNote& note) {
 std::set<std::string> Resync::noted() const {
   std::set<std::string> all;
   for (const GroupMember& member : group_.each(group_.members.everyone())) {
-    for (const notes::NoteTable::Held& held : group_.notes.on(member.index)) all.insert(bytesOf(held.note));
+    for (const notes::NoteTable::Held& held : group_.notes.on(member.index)) {
+      if (held.note.missedAt()) all.insert(bytesOf(held.note));
+    }
   }
   return all;
 }

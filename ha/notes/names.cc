@@ -8,6 +8,12 @@ Names::Names(const std::vector<Note>& notes) {
   std::map<Name, std::pair<std::uint64_t, bool>> ends;  // the latest tombstone, and whether it is cancelled
   for (const Note& note : notes) {
     if (const auto* const change = std::get_if<Change>(&note.says)) {
+      // No change makes another kind of object of one, or a private one public: whoever can write public notes only
+      // cannot speak of private objects.
+      const auto kindOf = [](const Subject& subject) {
+        return std::tuple(subject.objectClass, subject.type, subject.isPrivate);
+      };
+      if (kindOf(change->before) != kindOf(change->after)) continue;
       if (nameOf(change->before) == nameOf(change->after)) continue;
       next_.emplace(nameOf(change->before), nameOf(change->after));
       next_.emplace(nameOf(change->after), nameOf(change->before));

@@ -77,12 +77,12 @@ std::vector<NoteTable::Held> NoteTable::on(unsigned member) const {
   return held;
 }
 
-std::vector<Note> NoteTable::ofMissed() const {
+std::vector<Note> NoteTable::ofMissed(std::string_view group) const {
   base::Lock lock(mutex_);
   std::vector<Note> missed;
   for (const auto& held : notes_) {
     for (const auto& [handle, note] : held) {
-      if (note.missedAt()) missed.push_back(note);
+      if (note.missedAt() && note.group == group) missed.push_back(note);
     }
   }
   return missed;

@@ -32,8 +32,8 @@ class NoteTable {
 
   /// In the order of their handles.
   std::vector<Held> on(unsigned member) const P11HA_EXCLUDES(mutex_);
-  /// All tombstones and change records, as often as members hold them.
-  std::vector<Note> ofMissed() const P11HA_EXCLUDES(mutex_);
+  /// All tombstones and change records of that group, as often as members hold them.
+  std::vector<Note> ofMissed(std::string_view group) const P11HA_EXCLUDES(mutex_);
   /// Is there a tombstone or a change record? Cheap.
   bool tellOfMissed() const P11HA_EXCLUDES(mutex_);
   /// The latest time that a tombstone or a change record bears; 0: there is none.

@@ -30,6 +30,13 @@ TEST(Names, AnObjectHasAllThatItsChangesGaveIt) {
   EXPECT_EQ(names.of(nameOf(called('z'))), all("z"));
 }
 
+TEST(Names, NoChangeMakesAnotherKindOfObject) {
+  Subject hidden = called('b');
+  hidden.isPrivate = true;
+  const Names names({{"1", Change{hidden, called('a'), {CKA_LABEL}, 1, "2"}}});
+  EXPECT_EQ(names.of(nameOf(hidden)).size(), 1U);
+}
+
 TEST(Names, OfTheTombstonesOfANameTheLatestCounts) {
   EXPECT_TRUE(Names({ended('a', 3)}).tellOfEnd(all("ab")));
   EXPECT_FALSE(Names({ended('a', 3)}).tellOfEnd(all("bc")));

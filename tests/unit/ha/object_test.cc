@@ -297,5 +297,15 @@ TEST(ObjectTable, OneOfManyEndsAnObject) {
   }
 }
 
+TEST(Object, IsUnboundOnlyFromTheHandleThatIsMeant) {
+  Object object(1, 0, Identity());
+  object.bind(0, 1, 7, Holding::Held);
+  EXPECT_FALSE(object.unbind(0, 1, 8, Holding::Absent));
+  EXPECT_EQ(object.at(0, 1), 7U);
+  EXPECT_TRUE(object.unbind(0, 1, 7, Holding::Absent));
+  EXPECT_EQ(object.holding(0, 1), Holding::Absent);
+  EXPECT_FALSE(object.unbind(0, 1, 7, Holding::Unknown));
+}
+
 }  // namespace
 }  // namespace p11ha::ha
