@@ -5,6 +5,7 @@
 #include <sstream>
 
 #include "cryptoki/return_codes.h"
+#include "halog/escape.h"
 
 namespace p11ha::cli {
 namespace {
@@ -38,6 +39,12 @@ Json linesOf(const std::string& text) {
 }  // namespace
 
 std::string sentence(const std::string& text) { return "        " + text + "\n"; }
+
+std::string escaped(std::string_view text) {
+  std::string result;
+  halog::appendEscaped(result, text);
+  return result;
+}
 
 std::string shown(const Answer& answer, bool asJson) {
   if (!answer) {

@@ -4,6 +4,7 @@
 #include <nlohmann/json.hpp>
 #include <optional>
 #include <string>
+#include <string_view>
 
 #include "base/result.h"
 #include "cryptoki/pkcs11.h"
@@ -33,6 +34,9 @@ using Answer = base::Result<Reply, Trouble>;
 
 /// One line in the place where answers stand.
 std::string sentence(const std::string& text);
+
+/// A text of others, such as a token's label, fit for one line of a terminal.
+std::string escaped(std::string_view text);
 
 /// "a", "b" or "c": candidates of which one is to be named.
 template <class Texts>

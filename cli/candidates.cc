@@ -25,8 +25,7 @@ std::vector<std::string> serialsOf(config::Settings settings) {
     serials.insert(serials.end(), group.members.begin(), group.members.end());
   settings.groups.clear();
   settings.client.servers.clear();
-  SilentConsole silent;
-  const Tokens tokens(settings, silent);
+  const Tokens tokens(settings);
   for (const Token& token : tokens.all()) {
     if (std::find(serials.begin(), serials.end(), token.serial()) == serials.end()) serials.push_back(token.serial());
   }

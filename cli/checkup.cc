@@ -152,6 +152,23 @@ Findings checkCertificates(const std::vector<compose::Certificate>& certificates
   return findings;
 }
 
+Findings checkSources(const config::Settings& settings, const std::vector<std::string>& complaints) {
+  std::set<std::string> ofMembers;
+  for (const config::Group& group : settings.groups) {
+    for (const std::string& serial : group.members) ofMembers.insert(compose::nobodyShows(group, serial));
+  }
+  Findings findings;
+  for (const std::string& complaint : complaints) {
+    if (ofMembers.contains(complaint)) continue;
+    // It begins with what it is about: "server hsm:1792: ...".
+    const std::size_t end = complaint.find(": ");
+    const std::string what = end == std::string::npos ? "it is of no use" : complaint.substr(end + 2);
+    findings.push_back({Weight::Error, complaint.substr(0, end), what,
+                        "Mend it, or take it out of the configuration: its tokens are out of reach."});
+  }
+  return findings;
+}
+
 Findings checkToken(const std::string& serial, const Token* token, std::time_t now) {
   const std::string subject = "member " + serial;
   if (token == nullptr) {
@@ -184,7 +201,7 @@ Findings checkAlike(const config::Group& group, const std::vector<const Token*>&
   std::set<std::string> models;
   std::set<bool> pads;
   for (const Token* const token : thoseThere(members)) {
-    models.insert(cryptoki::unpad(token->info.manufacturerID) + " " + cryptoki::unpad(token->info.model));
+    models.insert(escaped(cryptoki::unpad(token->info.manufacturerID) + " " + cryptoki::unpad(token->info.model)));
     pads.insert((token->info.flags & CKF_PROTECTED_AUTHENTICATION_PATH) != 0);
   }
   if (pads.size() > 1) {

@@ -26,6 +26,9 @@ Findings checkConfiguration(const config::Settings& settings);
 /// How long the certificates for connections are good for. Pure; `now`: the time of day, UTC.
 Findings checkCertificates(const std::vector<compose::Certificate>& certificates, std::time_t now);
 
+/// What modules and servers that are configured do not show, but for members: those have findings of their own. Pure.
+Findings checkSources(const config::Settings& settings, const std::vector<std::string>& complaints);
+
 /// A token by what it says of itself; tries no PIN. Pure, likewise.
 Findings checkToken(const std::string& serial, const Token* token, std::time_t now);
 

@@ -10,7 +10,6 @@
 #include "ha/domain/token_session.h"
 #include "ha/inventory.h"
 #include "ha/notes/on_member.h"
-#include "halog/escape.h"
 
 namespace p11ha::cli {
 
@@ -211,11 +210,7 @@ std::string kindOf(const ha::Identity& identity) {
   }
 }
 
-std::string labelOf(const ha::Identity& identity) {
-  std::string text;
-  halog::appendEscaped(text, plainLabelOf(identity));
-  return text;
-}
+std::string labelOf(const ha::Identity& identity) { return escaped(plainLabelOf(identity)); }
 
 std::string plainLabelOf(const ha::Identity& identity) { return {identity.label.begin(), identity.label.end()}; }
 

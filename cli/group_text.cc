@@ -116,7 +116,7 @@ Json groupJson(const GroupFacts& facts) {
     const bool isKnown = facts.contents != nullptr && facts.contents->read[i] == CKR_OK;
     const auto slot = memberSlot(facts, serial);
     members.push_back({{"serial", serial},
-                       {"label", isThere ? Json(token->label()) : Json()},
+                       {"label", isThere ? Json(token->plainLabel()) : Json()},
                        {"slot", slot ? Json(*slot) : Json()},
                        {"status", statusOf(token)},
                        {"standby", std::find(facts.group.standby.begin(), facts.group.standby.end(), serial) !=

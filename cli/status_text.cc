@@ -38,8 +38,9 @@ std::string line(const std::string& serial, const std::string& state, const std:
                  const std::string& outstanding, const std::string& calls, const std::string& rate,
                  const std::string& failovers, const std::string& error) {
   std::array<char, 512> text{};
-  std::snprintf(text.data(), text.size(), "%-17s %-11s %-19s %11s %12s %9s %9s  %s", serial.c_str(), state.c_str(),
-                since.c_str(), outstanding.c_str(), calls.c_str(), rate.c_str(), failovers.c_str(), error.c_str());
+  std::snprintf(text.data(), text.size(), "%-17s %-11s %-19s %11s %12s %9s %9s  %s", escaped(serial).c_str(),
+                escaped(state).c_str(), since.c_str(), outstanding.c_str(), calls.c_str(), rate.c_str(),
+                failovers.c_str(), escaped(error).c_str());
   std::string result = text.data();
   result.erase(result.find_last_not_of(' ') + 1);
   return result + "\n";
@@ -104,8 +105,8 @@ std::string statusTable(const std::vector<ProcessReport>& reports, const StatusL
     const ProcessReport* const before = sameProcess(look.before, process);
     for (const GroupReport& group : process.groups) {
       if (!text.empty()) text += "\n";
-      text += sentence("HA group " + group.label + " (" + group.serial + ") in process " + std::to_string(process.pid) +
-                       " (" + process.program + ")" +
+      text += sentence("HA group " + escaped(group.label) + " (" + escaped(group.serial) + ") in process " +
+                       std::to_string(process.pid) + " (" + escaped(process.program) + ")" +
                        (group.allLostSince ? ": all members lost since " + localTime(*group.allLostSince) : ""));
       text += line("Member S/N", "State", "Since", "Outstanding", "Calls", "Calls/s", "Failovers", "Last Error");
       for (const MemberReport& member : group.members)

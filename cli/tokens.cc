@@ -55,12 +55,16 @@ std::optional<Trouble> tryModule(const std::string& path, const std::string& res
   return Trouble{CKR_ARGUMENTS_BAD, "-path: " + opened.error(), kUnchanged};
 }
 
-std::string Token::label() const { return cryptoki::unpad(info.label); }
+std::string Token::label() const { return escaped(plainLabel()); }
 
-Tokens::Tokens(const config::Settings& settings, Console& console)
-    : composition_(compose::compose(forUs(settings), modules())) {
-  for (const std::string& complaint : composition_.complaints) console.note(complaint + "\n");
+std::string Token::plainLabel() const { return cryptoki::unpad(info.label); }
+
+Tokens::Tokens(const config::Settings& settings) : composition_(compose::compose(forUs(settings), modules())) {
   for (const auto& member : composition_.fleet->all(settings.groups)) all_.push_back(lookAt(member));
+}
+
+Tokens::Tokens(const config::Settings& settings, Console& console) : Tokens(settings) {
+  for (const std::string& complaint : complaints()) console.note(complaint + "\n");
 }
 
 Tokens::~Tokens() { composition_.fleet->close(); }

@@ -23,13 +23,17 @@ struct Token {
 
   const std::string& serial() const { return member->serial(); }
   bool isThere() const { return rv == CKR_OK; }
+  /// The label, escaped for a terminal, or as it is.
   std::string label() const;
+  std::string plainLabel() const;
 };
 
 /// Owned by a command for as long as it runs; connections end with it. One thread.
 class Tokens {
  public:
-  /// Asks all modules and servers. Blocks as they do. What is not there is noted to the user.
+  /// Asks all modules and servers. Blocks as they do.
+  explicit Tokens(const config::Settings& settings);
+  /// The same; what is not there is noted to the user.
   Tokens(const config::Settings& settings, Console& console);
   ~Tokens();
   Tokens(const Tokens&) = delete;
@@ -37,6 +41,8 @@ class Tokens {
 
   /// By their slots, which are numbered from 0; members of groups that are not there among them.
   const std::vector<Token>& all() const { return all_; }
+  /// What is not there, a line each.
+  const std::vector<std::string>& complaints() const { return composition_.complaints; }
   const Token* find(const std::string& serial) const;
   /// The slot that the token has here; nullopt: it is not there.
   std::optional<unsigned> slotOf(const std::string& serial) const;

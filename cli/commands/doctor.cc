@@ -87,7 +87,8 @@ Answer doctor(Session& session, const Arguments& arguments) {
   if (!pin) return Failure{pin.error()};
   Findings findings = checkConfiguration(*settings);
   append(findings, checkCertificates(compose::certificatesOf(*settings), std::time(nullptr)));
-  const Tokens tokens(*settings, session.console());
+  const Tokens tokens(*settings);
+  append(findings, checkSources(*settings, tokens.complaints()));
   bool refused = false;
   for (const config::Group& group : groups) checkGroup(group, *settings, tokens, *pin, refused, findings);
   Reply reply = shownFindings(findings);

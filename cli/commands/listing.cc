@@ -86,7 +86,7 @@ Answer listGroups(Session& session, const Arguments& arguments) {
 std::string arrow(std::string_view label, const std::string& value) {
   std::string text = "        " + std::string(label) + " ->";
   text.resize(std::max<std::size_t>(text.size() + 1, 32), ' ');
-  return text + value + "\n";
+  return text + escaped(value) + "\n";
 }
 
 std::string arrowIfAny(std::string_view label, const std::string& value) {
@@ -114,7 +114,7 @@ std::vector<Slot> slotsOf(const config::Settings& settings, const Tokens& tokens
   std::vector<Slot> slots;
   for (const Token& token : tokens.all()) {
     const auto id = static_cast<unsigned>(slots.size());
-    slots.push_back(token.isThere() ? Slot{id, token.label(), token.serial(), cryptoki::unpad(token.info.model),
+    slots.push_back(token.isThere() ? Slot{id, token.plainLabel(), token.serial(), cryptoki::unpad(token.info.model),
                                            version(token.info.firmwareVersion), "Net Token Slot"}
                                     : awaySlot(id, token.serial()));
   }
@@ -160,9 +160,9 @@ Answer setSlot(Session& session, const Arguments& arguments) {
   for (const Slot& slot : slotsOf(*settings, tokens)) {
     if (wanted == slot.id) {
       session.current = slot.serial;
-      return Reply{sentence("Current Slot Id: " + std::to_string(slot.id) + " (" + slot.label + ")")};
+      return Reply{sentence("Current Slot Id: " + std::to_string(slot.id) + " (" + escaped(slot.label) + ")")};
     }
-    there.push_back(std::to_string(slot.id) + " (" + slot.label + ")");
+    there.push_back(std::to_string(slot.id) + " (" + escaped(slot.label) + ")");
   }
   return Failure{
       Trouble{CKR_SLOT_ID_INVALID,

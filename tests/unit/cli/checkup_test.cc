@@ -46,6 +46,26 @@ TEST(Checkup, TellsOfPinsWithoutTryingThem) {
   EXPECT_THAT(ofFlags(CKF_USER_PIN_INITIALIZED, Weight::Error), HasSubstr("not initialized"));
 }
 
+TEST(Checkup, TellsWhichModulesAndServersAreOfNoUse) {
+  config::Settings settings;
+  settings.groups.push_back({});
+  settings.groups.front().label = "g";
+  settings.groups.front().members = {"A"};
+  const auto findings = cli::checkSources(
+      settings, {compose::nobodyShows(settings.groups.front(), "A"), "server hsm:1792: Connection refused"});
+  EXPECT_THAT(only(findings, Weight::Error), HasSubstr("Connection refused"));
+  ASSERT_EQ(findings.size(), 1U);
+  EXPECT_EQ(findings.front().subject, "server hsm:1792");
+}
+
+TEST(Checkup, ShowsNoControlCharactersOfTokens) {
+  Token named = token(kWell);
+  std::memcpy(named.info.label, "a\033[2Jb", 6);
+  std::memset(named.info.label + 6, ' ', sizeof(named.info.label) - 6);
+  EXPECT_EQ(named.plainLabel(), "a\033[2Jb");
+  EXPECT_EQ(named.label().find('\033'), std::string::npos);
+}
+
 TEST(Checkup, TellsWhoIsNotThere) {
   EXPECT_THAT(only(cli::checkToken("A", nullptr, kNow), Weight::Error), HasSubstr("no module or server"));
   Token lost = token(kWell);

@@ -3,6 +3,8 @@
 #include <gmock/gmock.h>
 #include <gtest/gtest.h>
 
+#include <algorithm>
+
 namespace p11ha::tests::status_text {
 namespace {
 
@@ -54,6 +56,21 @@ TEST_F(StatusText, TellsTheRateBetweenTwoReportsOfAProcess) {
   std::vector<ProcessReport> another = before;
   another.front().started = 10;
   EXPECT_THAT(cli::statusTable({report(1500, 7000)}, {false, &another}), HasSubstr(" 1500         - "));
+}
+
+// Any user may write a report where several share the directory, and a program is called as its user likes.
+TEST_F(StatusText, ShowsNoControlCharactersOfOthers) {
+  ProcessReport process = report(1, 1);
+  process.program = "si\033[2Jgner";
+  process.groups.front().label = "my\nHA";
+  compose::MemberReport& member = process.groups.front().members.front();
+  member.serial = "1\r5";
+  member.state = "\033[31m";
+  member.problem = "bad\nforged";
+  const std::string text = cli::statusTable({process}, {});
+  EXPECT_EQ(text.find_first_of("\033\r"), std::string::npos);
+  EXPECT_EQ(std::count(text.begin(), text.end(), '\n'), 4);
+  EXPECT_EQ(cli::statusJson({process})["processes"][0]["program"], process.program);
 }
 
 TEST_F(StatusText, IsColouredByState) {
