@@ -91,7 +91,7 @@ int run(cli::Console& console, const std::string& program, std::span<char*> give
     std::ifstream script(*file);
     if (script && script.peek() != EOF) return cli::runScript(session, script, *file) ? 0 : 1;
     std::error_code ignored;
-    if (script.is_open() && std::filesystem::is_regular_file(*file, ignored)) return 0;  // empty
+    if (script.is_open() && !std::filesystem::is_directory(*file, ignored)) return 0;  // empty
     const std::string why = "-f: expected a file that can be read, found " + config::inQuotes(*file);
     return console.out(refused(why, program)), 1;
   }

@@ -34,12 +34,9 @@ bool runWords(Session& session, std::span<std::string> words) {
 
 bool runLine(Session& session, std::string_view line) {
   auto words = split(line);
-  if (!words) {
-    session.console().out(shown(base::Failure{words.error()}, false));
-    return false;
-  }
-  if (words->empty()) return true;
-  const bool well = runWords(session, *words);
+  if (words && words->empty()) return true;
+  if (!words) session.console().out(shown(base::Failure{words.error()}, false));
+  const bool well = words && runWords(session, *words);
   if (!session.over) session.console().out("\n");
   return well;
 }

@@ -62,6 +62,11 @@ std::unique_ptr<RemoteTokens> RemoteTokens::make(const config::Settings& setting
   return tokens;
 }
 
+std::optional<std::string> RemoteTokens::problemOfFiles(const config::Settings& settings) {
+  const auto client = transport::Client::make(clientSettings(settings));
+  return client ? (*client)->problemOfFiles() : std::optional(client.error());
+}
+
 RemoteTokens::RemoteTokens(std::unique_ptr<transport::Client> client) : client_(std::move(client)) {}
 
 RemoteTokens::~RemoteTokens() = default;

@@ -3,6 +3,7 @@
 
 #include <map>
 #include <memory>
+#include <optional>
 #include <string>
 #include <vector>
 
@@ -22,6 +23,8 @@ class RemoteTokens {
   /// Asks all servers at once for what they have; blocks for ConnectTimeout at most. What is wrong is added to
   /// `complaints`, a line each. Null where there are no servers.
   static std::unique_ptr<RemoteTokens> make(const config::Settings& settings, std::vector<std::string>& complaints);
+  /// What is wrong with the files of this client's certificate, key and authorities; nullopt: nothing. Asks no server.
+  static std::optional<std::string> problemOfFiles(const config::Settings& settings);
   ~RemoteTokens();
   RemoteTokens(const RemoteTokens&) = delete;
   RemoteTokens& operator=(const RemoteTokens&) = delete;

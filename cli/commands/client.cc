@@ -1,12 +1,16 @@
 // The modules and servers that the configuration leads to.
+#include <arpa/inet.h>
 #include <sys/stat.h>
 #include <unistd.h>
 
 #include <algorithm>
+#include <cctype>
+#include <tuple>
 
 #include "cli/commands/common.h"
 #include "cli/commands/subjects.h"
 #include "cli/tokens.h"
+#include "compose/remote_tokens.h"
 #include "config/text.h"
 
 namespace p11ha::cli {
@@ -61,6 +65,15 @@ Answer addModule(Session& session, const Arguments& arguments) {
       if (!value) continue;
       if (auto trouble = set(document, option, "p11ha", key, place, *value)) return trouble;
     }
+    const config::Settings changed = config::read(document);
+    const auto& modules = changed.tuning.modules;
+    const auto added = std::find_if(modules.begin(), modules.end(),
+                                    [&](const config::Module& module) { return module.number == place.number; });
+    const auto isAsAdded = [&](const config::Module& module) {
+      return std::tie(module.path, module.reserved, module.slot) == std::tie(added->path, added->reserved, added->slot);
+    };
+    if (added != modules.end() && std::count_if(modules.begin(), modules.end(), isAsAdded) > 1)
+      return Trouble{CKR_ARGUMENTS_BAD, "module " + path + " is configured already", kUnchanged};
     return std::nullopt;
   });
   if (!saved) return Failure{saved.error()};
@@ -97,6 +110,8 @@ Answer initialize(Session& session, const Arguments& arguments) {
       if (auto trouble = set(document, kCredentials[i].option, kServers, kCredentials[i].key, {}, paths[i]))
         return trouble;
     }
+    if (const auto problem = compose::RemoteTokens::problemOfFiles(config::read(document)))
+      return Trouble{CKR_ARGUMENTS_BAD, *problem, kUnchanged};
     return std::nullopt;
   });
   if (!saved) return Failure{saved.error()};
@@ -104,9 +119,19 @@ Answer initialize(Session& session, const Arguments& arguments) {
                sentence("Name the servers that it goes to: client addServer.")};
 }
 
+// As certificates have them: neither a URL, nor an address with its port or in brackets.
+bool mayBeHost(const std::string& name) {
+  constexpr std::size_t kLongest = 253;
+  const auto isOfName = [](unsigned char c) { return std::isalnum(c) != 0 || c == '.' || c == '-' || c == '_'; };
+  in6_addr address{};
+  if (inet_pton(AF_INET6, name.substr(0, name.find('%')).c_str(), &address) == 1) return true;
+  return !name.empty() && name.size() <= kLongest && name.front() != '-' &&
+         std::all_of(name.begin(), name.end(), isOfName);
+}
+
 Answer addServer(Session& session, const Arguments& arguments) {
   const std::string name = arguments.text("server");
-  if (name.empty() || name.find_first_of(" \t,") != std::string::npos) {
+  if (!mayBeHost(name)) {
     return Failure{Trouble{CKR_ARGUMENTS_BAD, "-server: expected a name or an address, found " + config::inQuotes(name),
                            kUnchanged}};
   }
