@@ -20,11 +20,6 @@ using cryptoki::Fn;
 using cryptoki::makeCall;
 using cryptoki::Template;
 
-struct Turn::Seen {
-  CK_OBJECT_HANDLE handle;
-  Claim claim;
-};
-
 namespace {
 
 constexpr int kMostTries = 100;
@@ -158,16 +153,20 @@ std::optional<std::vector<Turn::Seen>> Turn::look() {
       whole = whole && outcome.rv == CKR_OK;
       const auto value = read.find(CKA_VALUE);
       const auto claim = value ? Claim::parse(*value) : std::nullopt;
-      if (claim) seen.push_back({handle, *claim});
+      if (claim) seen.push_back({handle, *claim, sinceWhen(*claim)});
     }
+    seen_ = seen;
     if (whole || base::now() >= until) return seen;
     std::this_thread::sleep_for(patience_.look);
   }
 }
 
+base::Monotonic Turn::sinceWhen(const Claim& claim) const {
+  const auto known = std::find_if(seen_.begin(), seen_.end(), [&](const Seen& each) { return each.claim == claim; });
+  return known == seen_.end() ? base::now() : known->since;
+}
+
 void Turn::wait(const std::function<void()>& meanwhile) {
-  std::optional<Claim> waitedFor;
-  base::Monotonic since;
   while (state_ == State::Held) {
     auto seen = look();
     if (!seen) return;
@@ -175,10 +174,7 @@ void Turn::wait(const std::function<void()>& meanwhile) {
     const auto first = std::min_element(seen->begin(), seen->end(),
                                         [](const Seen& a, const Seen& b) { return a.claim.isBefore(b.claim); });
     if (first == seen->end() || !first->claim.isBefore(own_)) return;
-    if (waitedFor != first->claim) {
-      waitedFor = first->claim;
-      since = base::now();
-    } else if (base::now() - since >= patience_.unchanged) {
+    if (base::now() - first->since >= patience_.unchanged) {
       drop(first->handle);
       continue;
     }

@@ -84,7 +84,12 @@ class Turn {
     Held,
     Over,
   };
-  struct Seen;
+  struct Seen {
+    CK_OBJECT_HANDLE handle;
+    Claim claim;
+    base::Monotonic since;  // when it was first seen as it is: of a dead owner's on several members all age at once
+  };
+  base::Monotonic sinceWhen(const Claim& claim) const;
   CK_OBJECT_HANDLE put(const Claim& claim);
   CK_RV drop(CK_OBJECT_HANDLE handle);
   std::optional<std::vector<Seen>> look();
@@ -95,6 +100,7 @@ class Turn {
   Claim own_;
   CK_OBJECT_HANDLE entering_ = CK_INVALID_HANDLE;
   State state_ = State::Held;
+  std::vector<Seen> seen_;  // at the last look
   CK_OBJECT_HANDLE held_ = CK_INVALID_HANDLE;
   base::Monotonic renewed_;
 };
