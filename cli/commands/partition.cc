@@ -124,10 +124,10 @@ CK_RV setPin(const Token& token, const SecureBytes& from, const SecureBytes& to)
       .rv;
 }
 
-// An earlier run was cut off after it.
-bool hasPin(const Token& token, const SecureBytes& pin) {
+CK_RV tryPin(const Token& token, const SecureBytes& pin) {
   ha::domain::TokenSession session(*token.member);
-  return session.open().rv == CKR_OK && session.login(CKU_USER, pin).rv == CKR_OK;
+  const CK_RV rv = session.open().rv;
+  return rv == CKR_OK ? session.login(CKU_USER, pin).rv : rv;
 }
 
 // Those whose PIN was changed get their old one back.
@@ -169,6 +169,16 @@ std::optional<Trouble> changeAll(const std::vector<const Token*>& members, const
   Uninterrupted uninterrupted;
   std::vector<const Token*> changed;
   std::vector<std::string> already;
+  const auto refusal = [&](const Token& token, CK_RV rv) {
+    return Trouble{rv, "member " + token.serial() + " does not change its PIN: " + cryptoki::returnCodeName(rv),
+                   rolledBack(changed, before, now) +
+                       (already.empty() ? "" : " The new one had before: " + listed(already) + ".")};
+  };
+  // The first may have the new one, from an earlier run that was cut off after it; the last one has not, if any has the
+  // old one still. So a PIN that is simply wrong costs one try, and is not tried on those that count them again.
+  if (members.size() > 1) {
+    if (const CK_RV rv = tryPin(*members.back(), before); rv != CKR_OK) return refusal(*members.back(), rv);
+  }
   for (const Token* const token : members) {
     if (uninterrupted.pending() != 0) {
       if (uninterrupted.pending() == SIGINT)
@@ -178,12 +188,10 @@ std::optional<Trouble> changeAll(const std::vector<const Token*>& members, const
     const CK_RV rv = setPin(*token, before, now);
     if (rv == CKR_OK) {
       changed.push_back(token);
-    } else if (rv == CKR_PIN_INCORRECT && members.size() > 1 && hasPin(*token, now)) {
+    } else if (rv == CKR_PIN_INCORRECT && members.size() > 1 && tryPin(*token, now) == CKR_OK) {
       already.push_back(token->serial());
     } else {
-      return Trouble{rv, "member " + token->serial() + " does not change its PIN: " + cryptoki::returnCodeName(rv),
-                     rolledBack(changed, before, now) +
-                         (already.empty() ? "" : " The new one had before: " + listed(already) + ".")};
+      return refusal(*token, rv);
     }
   }
   if (uninterrupted.pending() == SIGINT) uninterrupted.forget();
