@@ -15,11 +15,12 @@ namespace {
 
 constexpr CK_ATTRIBUTE_TYPE kKind[] = {CKA_CLASS, CKA_KEY_TYPE, CKA_CERTIFICATE_TYPE};
 
-// The answer of a member that is there but will not speak of this object.
+// The answer of a member that is there but will not speak of this object. (CKR_ATTRIBUTE_VALUE_INVALID is SoftHSM
+// 2.6.1's of one that was half written when its process was killed.)
 bool objectUnreadable(const Outcome& outcome) {
   return outcome.fate == cryptoki::Fate::Answered &&
          (outcome.rv == CKR_OBJECT_HANDLE_INVALID || outcome.rv == CKR_ATTRIBUTE_TYPE_INVALID ||
-          outcome.rv == CKR_ATTRIBUTE_SENSITIVE);
+          outcome.rv == CKR_ATTRIBUTE_SENSITIVE || outcome.rv == CKR_ATTRIBUTE_VALUE_INVALID);
 }
 
 }  // namespace

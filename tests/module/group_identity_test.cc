@@ -188,6 +188,17 @@ TEST_F(GroupIdentity, AMemberShortOfMemoryOnceIsNotWithoutItsKeys) {
   EXPECT_EQ(logged("ambiguous"), 0U) << log();
 }
 
+// As SoftHSM shows one that its process was killed at.
+TEST_F(GroupIdentity, AnObjectThatIsHalfWrittenKeepsNoMemberAway) {
+  Pair pair;
+  ASSERT_EQ(generate(CKM_EC_KEY_PAIR_GEN, "key", pair), CKR_OK);
+  ASSERT_TRUE(lose(1));
+  tell("fail " + member(1) + " C_GetAttributeValue CKR_ATTRIBUTE_VALUE_INVALID times 1");
+  ASSERT_TRUE(recover(1));
+  EXPECT_EQ(refused(1, "C_GetAttributeValue"), 1U);
+  EXPECT_EQ(logged("recovery attempt 1 failed"), 0U) << log();
+}
+
 /// A secret key that only one way shows to be itself, and the call that the member cannot do for a while.
 struct Shortage {
   std::string call;
