@@ -348,9 +348,7 @@ std::vector<ObjectPtr> Catalog::bindAll(GroupMember& member, std::uint32_t epoch
         if (!known[*index].material.empty()) candidates[*index]->lend(known[*index].material);
         if (!identity.material.empty()) candidates[*index]->lend(identity.material);
       }
-      // A key that no application knows yet is whatever the only member that shows it has there.
-      const bool wantsProof =
-          identity.isKey() && (isHeldBeside(*candidates[*index], member) || candidates[*index]->isTold());
+      const bool wantsProof = identity.isKey() && !isOnlyThere(*candidates[*index], member);
       const Holding holding = wantsProof ? Holding::Claimed : Holding::Held;
       group_.objects.bind(candidates[*index], member.index, epoch, fresh[i].handle, holding);
       if (wantsProof && identity.objectClass == CKO_SECRET_KEY) claimedSecrets.push_back(candidates[*index]);
@@ -493,8 +491,16 @@ Proof Catalog::proveBeside(const ObjectPtr& object, const Holder& reference, con
   return here && there ? proveSecretKey(*there, *here) : Proof::Unreachable;
 }
 
+bool Catalog::isOnlyThere(const Object& object, const GroupMember& member) const {
+  return !object.isTold() && !isHeldBeside(object, member);
+}
+
 CK_OBJECT_HANDLE Catalog::prove(const ObjectPtr& object, GroupMember& member, std::uint32_t epoch, OwnSession own) {
   const CK_OBJECT_HANDLE claimed = object->at(member.index, epoch);
+  if (isOnlyThere(*object, member)) {
+    group_.objects.bind(object, member.index, epoch, claimed, Holding::Held);
+    return claimed;
+  }
   switch (proveOn(object, member, epoch, own)) {
     case Proof::Same:
       group_.objects.bind(object, member.index, epoch, claimed, Holding::Held);

@@ -59,6 +59,9 @@ class Catalog {
   /// After the member said that the handle means nothing to it: looks for the object once more.
   void resolveAgain(const ObjectPtr& object, GroupMember& member, std::uint32_t epoch);
 
+  /// No application knows the key yet, and no other member shows it: it is whatever that member has there.
+  bool isOnlyThere(const Object& object, const GroupMember& member) const;
+
   /// Objects that serving members hold and the primary does not, by holder.
   std::vector<ObjectPtr> onlyElsewhere(const GroupView& view) const;
 

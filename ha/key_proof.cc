@@ -27,12 +27,11 @@ struct Produced {
   bool lost = false;  // the member: no use in asking it for more
 };
 
-// A member short of memory, or with a fault of its own, says nothing of the key.
+// A member short of memory, with a fault of its own, or where the key is gone, says nothing of it.
 Produced failed(const Outcome& outcome) {
   const auto what = cryptoki::classify(outcome.rv);
   const bool refused = !isLoss(outcome) && outcome.rv != CKR_OPERATION_ACTIVE &&
-                       (what == cryptoki::RvClass::Application || what == cryptoki::RvClass::LookAgain ||
-                        what == cryptoki::RvClass::NotLoggedIn);
+                       (what == cryptoki::RvClass::Application || what == cryptoki::RvClass::NotLoggedIn);
   return {std::nullopt, refused, isLoss(outcome)};
 }
 Proof proofOf(const Produced& none) { return none.refused ? Proof::Impossible : Proof::Unreachable; }

@@ -65,9 +65,14 @@ void Resync::lookAtObjects(View& view) {
     seen.isKey = object->mayBeKey();
     seen.holders = certainHolders(view, *object);
     if (object->isUnderWay()) seen.unclear |= view.state.here & ~seen.holders;
-    for (const GroupMember& member : group_.each(view.state.here & ~seen.holders)) {
+    for (GroupMember& member : group_.each(view.state.here & ~seen.holders)) {
       const Holding holding = object->holding(member.index, view.epochs.at(member.index));
-      if (holding == Holding::Claimed || holding == Holding::Ambiguous) seen.unclear |= bit(member.index);
+      if (holding == Holding::Claimed && catalog_.isOnlyThere(*object, member)) {
+        catalog_.handleOn(object, member, view.epochs.at(member.index), kOwn);
+        seen.holders |= bit(member.index);
+      } else if (holding == Holding::Claimed || holding == Holding::Ambiguous) {
+        seen.unclear |= bit(member.index);
+      }
     }
   }
 }
@@ -183,9 +188,12 @@ void Resync::resolve(View& view) {
       if ((note.sort == SyncNote::Sort::Changed) != changes) continue;
       const Subject& about = view.notes[i].about();
       std::vector<std::size_t> among = find(about);
-      // What all of those here bear asks for nothing any more.
+      // What all of those here bear asks for nothing any more. Who notes a change has the object.
       const bool isMissed = (view.state.here & ~note.holders) != 0;
-      if (among.empty() && isMissed && readAgain.emplace(about.objectClass, about.type).second) {
+      const bool isFound = std::any_of(among.begin(), among.end(), [&](std::size_t index) {
+        return !changes || (view.state.objects[index].holders & note.holders) != 0;
+      });
+      if (!isFound && isMissed && readAgain.emplace(about.objectClass, about.type).second) {
         readNamesAgain(view, about);
         known = byName(view);
         among = find(about);

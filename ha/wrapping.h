@@ -6,9 +6,9 @@
 
 namespace p11ha::ha {
 
-/// Wraps `key`: asks for the length only where the usual room is too small; `wrapped` is empty unless the rv is CKR_OK. The outcome is the
-/// member's; CKR_GENERAL_ERROR, too, where it answers a length that no wrapped key has. Any thread that may use the
-/// session; blocks as the member's calls do.
+/// Wraps `key`: asks for the length only where the usual room is too small; `wrapped` is empty unless the rv is CKR_OK.
+/// The outcome is the member's; CKR_GENERAL_ERROR, too, where it answers a length that no wrapped key has. Any thread
+/// that may use the session; blocks as the member's calls do.
 cryptoki::Outcome wrapKey(cryptoki::Member& member, CK_SESSION_HANDLE session, CK_MECHANISM& mechanism,
                           CK_OBJECT_HANDLE with, CK_OBJECT_HANDLE key, base::SecureBytes& wrapped);
 
