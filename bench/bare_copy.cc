@@ -71,7 +71,8 @@ Item itemOf(Token& token, CK_OBJECT_HANDLE object) {
   item.handle = object;
   take(token, item, {CKA_CLASS, CKA_TOKEN, CKA_PRIVATE, CKA_LABEL});
   const auto objectClass = item.wanted.ulong(CKA_CLASS);
-  item.isKey = objectClass == CKO_SECRET_KEY || objectClass == CKO_PRIVATE_KEY;
+  const bool isSecret = objectClass == CKO_SECRET_KEY;
+  item.isKey = isSecret || objectClass == CKO_PRIVATE_KEY;
   if (objectClass == CKO_DATA) {
     take(token, item, {CKA_APPLICATION});
     item.values = {CKA_VALUE};
