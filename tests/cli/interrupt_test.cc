@@ -60,6 +60,14 @@ class Interrupt : public testing::Test {
     ASSERT_EQ(put.status, 0) << put.text;
   }
 
+  // While that member's PIN is being changed.
+  void interruptAt(std::size_t index, OnTerminal& changing) {
+    awaitHeld(index, "C_SetPIN");
+    changing.type("\003");
+    changing.until("^C");
+    tell("heal");
+  }
+
   SoftHsmStore store{2};
   const std::string control = (store.folder() / "control").string();
   const std::string configuration = (store.folder() / "Chrystoki.conf").string();
@@ -69,10 +77,7 @@ TEST_F(Interrupt, TakesAChangedPinBackOnAllMembers) {
   makeGroup();
   tell("hang" + member(0) + "C_SetPIN");
   OnTerminal changing(changePin());
-  awaitHeld(0, "C_SetPIN");
-  changing.type("\003");
-  changing.until("^C");
-  tell("heal");
+  interruptAt(0, changing);
   const std::string said = changing.until("Command Result : 0x50 (CKR_FUNCTION_CANCELED)");
   EXPECT_THAT(said, HasSubstr("Error: interrupted.\r\n        All members have the PIN that they had."));
   EXPECT_EQ(changing.end(), 1);
@@ -83,10 +88,7 @@ TEST_F(Interrupt, ComesTooLateForTheLastMembersPin) {
   makeGroup();
   tell("hang" + member(1) + "C_SetPIN");
   OnTerminal changing(changePin());
-  awaitHeld(1, "C_SetPIN");
-  changing.type("\003");
-  changing.until("^C");
-  tell("heal");
+  interruptAt(1, changing);
   changing.until("The password of demo was successfully changed on 2 members.");
   EXPECT_EQ(changing.end(), 0);
   EXPECT_THAT(hacm("partition contents -group demo -password " + std::string(kNewPin)), HasSubstr("No Error"));
