@@ -13,6 +13,7 @@ namespace fs = std::filesystem;
 
 namespace {
 
+// How often the log is looked at, which nobody tells of: what is timed by its lines is off by this much at most.
 constexpr std::chrono::microseconds kLook{500};
 constexpr std::chrono::minutes kMost{60};
 
