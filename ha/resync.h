@@ -88,6 +88,7 @@ class Resync {
   std::vector<std::size_t> pick(View& view, const notes::Subject& subject, const std::vector<std::size_t>& among,
                                 SyncNote& note);
   void unite(View& view, SyncNote& note);
+  Proof proveSame(const View& view, std::size_t one, std::size_t other);
   void join(View& view, std::size_t from, std::size_t to);
   /// What a look plans is done in this process's turn, after another look, so that what others have done meanwhile is
   /// not done twice.

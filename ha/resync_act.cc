@@ -16,7 +16,6 @@ using cryptoki::Fn;
 using cryptoki::makeCall;
 using cryptoki::Outcome;
 using notes::nameOf;
-using notes::Subject;
 
 namespace {
 
@@ -172,10 +171,7 @@ bool Resync::isThere(View& view, const SyncAction& action) {
     if (at->second == action.object || !other.alive || (other.holders & bit(action.member)) == 0 ||
         (other.holders & holders) != 0)
       continue;
-    catalog_.beforeHandingOut(object);
-    Subject subject = notes::subjectOf(object->identity());
-    subject.witness = object->witness();
-    switch (catalog_.proveAbout(subject, view.objects[at->second], view.state.here, kOwn)) {
+    switch (proveSame(view, action.object, at->second)) {
       case Proof::Different:
         continue;
       case Proof::Same:

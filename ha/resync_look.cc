@@ -91,10 +91,7 @@ void Resync::settleDoubts(View& view) {
     for (const std::size_t index : byName[nameOf(view.objects[i]->identity())]) {
       SyncObject& other = view.state.objects[index];
       if (index == i || (doubtful.holders & ~other.unclear) != 0) continue;
-      catalog_.beforeHandingOut(view.objects[index]);
-      Subject subject = notes::subjectOf(view.objects[index]->identity());
-      subject.witness = view.objects[index]->witness();
-      const Proof proof = catalog_.proveAbout(subject, view.objects[i], view.state.here, kOwn);
+      const Proof proof = proveSame(view, index, i);
       if (proof == Proof::Same) {
         join(view, i, index);
         break;
@@ -103,6 +100,14 @@ void Resync::settleDoubts(View& view) {
     }
     if (doubtful.alive && !doubtful.isDisputed) view.objects[i]->setDoubtful(false);
   }
+}
+
+// By what the one would be known by if it were noted.
+Proof Resync::proveSame(const View& view, std::size_t one, std::size_t other) {
+  catalog_.beforeHandingOut(view.objects[one]);
+  Subject subject = notes::subjectOf(view.objects[one]->identity());
+  subject.witness = view.objects[one]->witness();
+  return catalog_.proveAbout(subject, view.objects[other], view.state.here, kOwn);
 }
 
 // They are one object: what was bound to the former is to the latter from now on.
