@@ -195,6 +195,9 @@ std::optional<Copied> Cloner::lookAt(GroupMember& source, CK_SESSION_HANDLE sess
     return Copied{Copied::Result::Refused, CK_INVALID_HANDLE, std::move(why), {CKR_KEY_UNEXTRACTABLE}};
   }
   nature.objectClass = nature.attributes.ulong(CKA_CLASS).value_or(CK_UNAVAILABLE_INFORMATION);
+  // Every object has one: the member has not said, as SoftHSM 2.6.1 while another thread reads the object's file anew.
+  if (nature.objectClass == CK_UNAVAILABLE_INFORMATION)
+    return Copied{Copied::Result::Refused, CK_INVALID_HANDLE, "its class cannot be read", {CKR_GENERAL_ERROR}};
   if (cryptoki::copyAttributes(nature.objectClass).empty()) {
     return Copied{
         Copied::Result::Refused, CK_INVALID_HANDLE, "objects of its class are not cloned", {CKR_TEMPLATE_INCONSISTENT}};
