@@ -64,22 +64,23 @@ Turn::Turn(cryptoki::Member& member, CK_SESSION_HANDLE session, std::uint64_t ow
 }
 
 Turn::~Turn() {
-  if (state_ != State::Held) return;
-  for (const CK_OBJECT_HANDLE handle : {entering_, held_}) {
-    if (handle != CK_INVALID_HANDLE) drop(handle);
-  }
+  if (state_ == State::Held) dropAll();
 }
 
 // Between the look at the others' numbers and the own one, nobody may believe that there is none.
 std::uint64_t Turn::enter() {
-  entering_ = put(own_);
+  put(own_);
   if (state_ != State::Held) return 0;
-  const auto seen = look();
   std::uint64_t highest = 0;
+  const auto seen = look();
   for (const Seen& each : seen.value_or(std::vector<Seen>())) {
-    const bool isOwn = each.claim.owner == own_.owner;
-    if (isOwn && each.handle != entering_) drop(each.handle);
-    if (!isOwn) highest = std::max(highest, each.claim.number);
+    if (each.claim.owner != own_.owner) {
+      highest = std::max(highest, each.claim.number);
+      continue;
+    }
+    for (const CK_OBJECT_HANDLE handle : each.handles) {
+      if (handle != claims_.back()) drop(handle);
+    }
   }
   return highest;
 }
@@ -87,26 +88,33 @@ std::uint64_t Turn::enter() {
 void Turn::draw(std::uint64_t number) {
   if (state_ != State::Held) return;
   own_.number = number;
-  held_ = put(own_);
+  put(own_);
   renewed_ = base::now();
-  if (state_ == State::Held) drop(std::exchange(entering_, CK_INVALID_HANDLE));
 }
 
 bool Turn::renew() {
   if (state_ != State::Held || base::now() - renewed_ < patience_.renewal()) return isOurs();
   ++own_.life;
-  const CK_OBJECT_HANDLE fresh = put(own_);
+  put(own_);
   if (state_ != State::Held) return false;
   renewed_ = base::now();
-  if (drop(std::exchange(held_, fresh)) == CKR_OBJECT_HANDLE_INVALID) {
-    drop(held_);
+  while (claims_.size() > 2) {
+    const CK_OBJECT_HANDLE oldest = claims_.front();
+    claims_.pop_front();
+    if (drop(oldest) != CKR_OBJECT_HANDLE_INVALID) continue;
+    dropAll();
     state_ = State::Over;
   }
   return isOurs();
 }
 
+void Turn::dropAll() {
+  for (const CK_OBJECT_HANDLE handle : claims_) drop(handle);
+  claims_.clear();
+}
+
 // The state is another if it could not be put there.
-CK_OBJECT_HANDLE Turn::put(const Claim& claim) {
+void Turn::put(const Claim& claim) {
   Template wanted = anyClaim();
   const std::string text = claim.text();
   wanted.addBool(CKA_TOKEN, true);
@@ -116,49 +124,63 @@ CK_OBJECT_HANDLE Turn::put(const Claim& claim) {
   for (;;) {
     CK_OBJECT_HANDLE made = CK_INVALID_HANDLE;
     const auto outcome = member_.execute(makeCall<Fn::CreateObject>(session_, wanted.data(), wanted.count(), &made));
-    if (outcome.rv == CKR_OK) return made;
+    if (outcome.rv == CKR_OK) return claims_.push_back(made);
     if (repetition.isWorthIt(member_, session_, outcome.rv)) continue;
     const bool isAnswer = !isLoss(outcome) && cryptoki::classify(outcome.rv) != cryptoki::RvClass::Ask;
-    state_ = isAnswer ? State::Open : State::Over;
-    return CK_INVALID_HANDLE;
+    state_ = isAnswer && claims_.empty() ? State::Open : State::Over;
+    if (isAnswer) dropAll();
+    return;
   }
 }
 
 CK_RV Turn::drop(CK_OBJECT_HANDLE handle) { return member_.execute(makeCall<Fn::DestroyObject>(session_, handle)).rv; }
 
-// Nothing, and the turn is over: the member does not say.
+// Nothing, and the turn is over: the member does not say. One that took longer than both of a living owner's claims are
+// sure to stand may have missed them.
 std::optional<std::vector<Turn::Seen>> Turn::look() {
-  static constexpr CK_ATTRIBUTE_TYPE kRead[] = {CKA_VALUE};
   const base::Monotonic until = base::now() + patience_.unchanged;
-  Repetition repetition(kMostTries);
   for (;;) {
-    Template query = anyClaim();
-    std::vector<CK_OBJECT_HANDLE> handles;
-    const auto listed = listObjects(member_, session_, query, handles);
-    if (repetition.isWorthIt(member_, session_, listed.rv)) continue;
-    if (listed.rv != CKR_OK) {
+    const base::Monotonic begun = base::now();
+    bool isWhole = true;
+    auto seen = lookOnce(isWhole);
+    if (!seen) {
       forget();
       return std::nullopt;
     }
-    std::vector<Seen> seen;
-    bool whole = true;
-    for (const CK_OBJECT_HANDLE handle : handles) {
-      Template read;
-      const auto outcome = cryptoki::readAttributes(member_, session_, handle, kRead, read);
-      if (isLoss(outcome)) {
-        forget();
-        return std::nullopt;
-      }
-      // One that has gone may have been renewed.
-      whole = whole && outcome.rv == CKR_OK;
-      const auto value = read.find(CKA_VALUE);
-      const auto claim = value ? Claim::parse(*value) : std::nullopt;
-      if (claim) seen.push_back({handle, *claim, sinceWhen(*claim)});
-    }
-    seen_ = seen;
-    if (whole || base::now() >= until) return seen;
+    seen_ = *seen;
+    isWhole = isWhole && base::now() - begun < patience_.renewal();
+    if (isWhole || base::now() >= until) return seen;
     std::this_thread::sleep_for(patience_.look);
   }
+}
+
+std::optional<std::vector<Turn::Seen>> Turn::lookOnce(bool& isWhole) {
+  static constexpr CK_ATTRIBUTE_TYPE kRead[] = {CKA_VALUE};
+  std::vector<CK_OBJECT_HANDLE> handles;
+  for (Repetition repetition(kMostTries);;) {
+    Template query = anyClaim();
+    const CK_RV listed = listObjects(member_, session_, query, handles).rv;
+    if (listed == CKR_OK) break;
+    if (!repetition.isWorthIt(member_, session_, listed)) return std::nullopt;
+  }
+  std::vector<Seen> seen;
+  for (const CK_OBJECT_HANDLE handle : handles) {
+    Template read;
+    const auto outcome = cryptoki::readAttributes(member_, session_, handle, kRead, read);
+    if (isLoss(outcome)) return std::nullopt;
+    // One that has gone may have been renewed.
+    isWhole = isWhole && outcome.rv == CKR_OK;
+    const auto value = read.find(CKA_VALUE);
+    const auto claim = value ? Claim::parse(*value) : std::nullopt;
+    if (!claim) continue;
+    auto known =
+        std::find_if(seen.begin(), seen.end(), [&](const Seen& each) { return each.claim.owner == claim->owner; });
+    if (known == seen.end()) known = seen.insert(seen.end(), {*claim, {}, {}});
+    if (claim->replaces(known->claim)) known->claim = *claim;
+    known->handles.push_back(handle);
+  }
+  for (Seen& each : seen) each.since = sinceWhen(each.claim);
+  return seen;
 }
 
 base::Monotonic Turn::sinceWhen(const Claim& claim) const {
@@ -175,7 +197,7 @@ void Turn::wait(const std::function<void()>& meanwhile) {
                                         [](const Seen& a, const Seen& b) { return a.claim.isBefore(b.claim); });
     if (first == seen->end() || !first->claim.isBefore(own_)) return;
     if (base::now() - first->since >= patience_.unchanged) {
-      drop(first->handle);
+      for (const CK_OBJECT_HANDLE handle : first->handles) drop(handle);
       continue;
     }
     // Tokens tell nobody of changes.

@@ -4,11 +4,13 @@
 #include <array>
 #include <chrono>
 #include <cstdint>
+#include <deque>
 #include <functional>
 #include <optional>
 #include <span>
 #include <string>
 #include <string_view>
+#include <utility>
 #include <vector>
 
 #include "base/clock.h"
@@ -19,6 +21,10 @@ namespace p11ha::ha {
 /// Lamport's bakery, its registers being public CKO_DATA objects of p11ha's on the member, as nothing else is common to
 /// all who use it: each draws a number above those that it sees and waits until nobody has a lower one. Whoever makes
 /// an object without a turn (a call of an application, which goes to every member) is not kept out.
+///
+/// A search is no snapshot: one that takes its list before a claim is renewed and reads it after the former has gone
+/// sees neither. So what a claim replaces stays beside it until the next renewal; of several of one owner the latest
+/// counts.
 ///
 /// A member that takes no such objects gives everybody a turn at once. A claim that stands unchanged for too long is of
 /// a process that has died, or is nobody's: it is removed, so that nothing that was left on a token holds a resync
@@ -72,6 +78,8 @@ class Turn {
 
     std::string text() const;
     static std::optional<Claim> parse(std::span<const std::uint8_t> value);
+    /// Of the same owner: does it replace that one?
+    bool replaces(const Claim& other) const { return std::pair(number, life) > std::pair(other.number, other.life); }
     bool isBefore(const Claim& other) const {
       return number != other.number ? number < other.number : owner < other.owner;
     }
@@ -84,24 +92,26 @@ class Turn {
     Held,
     Over,
   };
+  // What one owner claims.
   struct Seen {
-    CK_OBJECT_HANDLE handle;
-    Claim claim;
+    Claim claim;  // the latest of his
+    std::vector<CK_OBJECT_HANDLE> handles;
     base::Monotonic since;  // when it was first seen as it is: of a dead owner's on several members all age at once
   };
   base::Monotonic sinceWhen(const Claim& claim) const;
-  CK_OBJECT_HANDLE put(const Claim& claim);
+  void put(const Claim& claim);
   CK_RV drop(CK_OBJECT_HANDLE handle);
+  void dropAll();
   std::optional<std::vector<Seen>> look();
+  std::optional<std::vector<Seen>> lookOnce(bool& isWhole);
 
   const Patience patience_;
   cryptoki::Member& member_;
   const CK_SESSION_HANDLE session_;
   Claim own_;
-  CK_OBJECT_HANDLE entering_ = CK_INVALID_HANDLE;
+  std::deque<CK_OBJECT_HANDLE> claims_;  // the latest, and what it replaces
   State state_ = State::Held;
   std::vector<Seen> seen_;  // at the last look
-  CK_OBJECT_HANDLE held_ = CK_INVALID_HANDLE;
   base::Monotonic renewed_;
 };
 

@@ -1,6 +1,7 @@
 // One resync at a time: what a turn on a token keeps out, and what it does not wait for.
 #include "ha/turn.h"
 
+#include <algorithm>
 #include <atomic>
 #include <thread>
 
@@ -41,12 +42,14 @@ class TurnTest : public DomainTest {
               CKR_OK);
     return session;
   }
-  std::size_t claims(CK_SESSION_HANDLE session) {
+  std::size_t claims(CK_SESSION_HANDLE session) { return list(session).size(); }
+  std::vector<CK_OBJECT_HANDLE> list(CK_SESSION_HANDLE session) {
     cryptoki::Template query;
     query.addBytes(CKA_LABEL, {reinterpret_cast<const std::uint8_t*>(Turn::kLabel.data()), Turn::kLabel.size()});
     std::vector<CK_OBJECT_HANDLE> found;
     EXPECT_EQ(ha::listObjects(*members[0], session, query, found).rv, CKR_OK);
-    return found.size();
+    std::sort(found.begin(), found.end());
+    return found;
   }
   void plant(CK_SESSION_HANDLE session, const std::string& value) {
     cryptoki::Template wanted;
@@ -93,7 +96,7 @@ TEST_F(TurnTest, OneWhoseOwnerHasDiedIsOvercome) {
   plant(session, "no claim");
   {
     const Taken turn(*members[0], session, Turn::drawOwner(), {1ms, 50ms});
-    EXPECT_EQ(claims(session), 2U) << "the own one, and what is none";
+    EXPECT_EQ(claims(session), 3U) << "the own two, and what is none";
   }
   EXPECT_EQ(claims(session), 1U);
 }
@@ -104,7 +107,26 @@ TEST_F(TurnTest, WhatTheSameOwnerHasLeftIsNotWaitedFor) {
   plant(session, "0 77 5");
   {
     const Taken turn(*members[0], session, 77, {1ms, 600'000ms});
-    EXPECT_EQ(claims(session), 1U);
+    EXPECT_EQ(claims(session), 2U);
+  }
+  EXPECT_EQ(claims(session), 0U);
+}
+
+// A search that takes its list before and reads it afterwards finds one of the two.
+TEST_F(TurnTest, WhatARenewalReplacesStandsUntilTheNext) {
+  const CK_SESSION_HANDLE session = open();
+  {
+    Taken turn(*members[0], session, Turn::drawOwner(), {1ms, 5ms});
+    std::vector<CK_OBJECT_HANDLE> before = list(session);
+    for (int i = 0; i < 3; ++i) {
+      do {
+        EXPECT_TRUE(turn.renew());
+      } while (list(session) == before);
+      const std::vector<CK_OBJECT_HANDLE> after = list(session);
+      EXPECT_EQ(after.size(), 2U);
+      EXPECT_NE(std::find(before.begin(), before.end(), after.front()), before.end());
+      before = after;
+    }
   }
   EXPECT_EQ(claims(session), 0U);
 }
@@ -144,7 +166,7 @@ TEST_F(TurnTest, AMemberThatCannotJustNowIsAskedAgain) {
   {
     const Taken turn(*members[0], session, Turn::drawOwner(), {1ms, 50ms});
     members[0]->intercept = nullptr;
-    EXPECT_EQ(claims(session), 1U) << "the own one; that of the other was seen, waited for and taken away";
+    EXPECT_EQ(claims(session), 2U) << "the own two; that of the other was seen, waited for and taken away";
   }
   EXPECT_GE(calls, 8U);
   EXPECT_EQ(claims(session), 0U);
