@@ -149,6 +149,39 @@ Outcome Catalog::readNotes(GroupMember& member, std::uint32_t epoch, OwnSession 
   return {};
 }
 
+std::vector<ObjectPtr> Catalog::findNew(const notes::Subject& subject, GroupMember& member, std::uint32_t epoch) {
+  std::vector<InventoryEntry> entries;
+  {
+    ControlSession::Use control(member.control);
+    if (control.open(*member.token, epoch).rv != CKR_OK) return {};
+    Template query;
+    query.addUlong(CKA_CLASS, subject.objectClass);
+    query.addBool(CKA_TOKEN, true);
+    query.addBytes(CKA_LABEL, subject.label);
+    if (subject.objectClass != CKO_DATA) query.addBytes(CKA_ID, subject.id);
+    std::vector<CK_OBJECT_HANDLE> handles;
+    if (listObjects(*member.token, control.handle(), query, handles).rv != CKR_OK) return {};
+    for (const CK_OBJECT_HANDLE handle : handles) {
+      if (group_.objects.findAt(member.index, handle) != nullptr || group_.objects.hidden(member.index, handle))
+        continue;
+      InventoryEntry entry{handle, {}};
+      if (readIdentity(*member.token, control.handle(), handle, entry.identity).rv == CKR_OK)
+        entries.push_back(std::move(entry));
+    }
+    putAside(member, entries);
+    if (entries.empty()) return {};
+    findPublicParts(member, epoch, control.handle(), entries);
+  }
+  install(member, epoch, entries, &GroupMember::control, Renamed::OrJustNow);
+  std::vector<ObjectPtr> found;
+  for (const InventoryEntry& entry : entries) {
+    ObjectPtr object = group_.objects.findAt(member.index, entry.handle);
+    if (object != nullptr && proveAbout(subject, object, bit(member.index), &GroupMember::control) == Proof::Same)
+      found.push_back(std::move(object));
+  }
+  return found;
+}
+
 Proof Catalog::proveAbout(const notes::Subject& subject, const ObjectPtr& object, MemberMask among, OwnSession own) {
   const Identity identity = object->identity();
   switch (notes::compareUnnamed(subject, identity)) {

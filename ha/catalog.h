@@ -32,6 +32,9 @@ class Catalog {
   /// Reads what other processes have noted on that member, or taken away there, since it was looked at.
   cryptoki::Outcome readNotes(GroupMember& member, std::uint32_t epoch, OwnSession own);
 
+  /// Objects of that member that were not known before and are the one that a note is about, under the same name.
+  std::vector<ObjectPtr> findNew(const notes::Subject& subject, GroupMember& member, std::uint32_t epoch);
+
   /// Is the object the one that a note is about, whatever it is called? Shown by members among those that certainly
   /// hold it. Impossible: nothing can tell.
   Proof proveAbout(const notes::Subject& subject, const ObjectPtr& object, MemberMask among, OwnSession own);

@@ -328,7 +328,7 @@ CK_RV KeyManagement::alter(Session& session, const Call& call, const Asked& aske
   const ObjectPtr object = session.recent[0];
   if (makesNote(call, object)) return CKR_ATTRIBUTE_VALUE_INVALID;
   Request request{call, named.all()};
-  const Beforehand known = object == nullptr ? Beforehand{} : missed_.before(object);
+  const notes::Subject known = object == nullptr ? notes::Subject{} : missed_.before(object);
   const CK_RV rv = failover_.run(session, request);
   if (rv != CKR_OK || object == nullptr) return rv;
 
@@ -349,12 +349,14 @@ CK_RV KeyManagement::alter(Session& session, const Call& call, const Asked& aske
   const CK_OBJECT_HANDLE there = object->at(first.index, request.answeredUnder);
   object->setIdentity(identityOn(session, first, request.answeredUnder, there, assumedOf(call, named)));
   if (group_.policy().synchronize) {
-    const Reached reached = elsewhere(session, object, known, bit(first.index), call);
+    const Reached reached = elsewhere(session, object, bit(first.index), call);
     askAgain(session, object, first, request.answeredUnder, reached.done);
     const std::span attributes(call.get<const CK_ATTRIBUTE*>(2), call.get<CK_ULONG>(3));
-    if (!object->isSessionObject()) missed_.changed(session, known.subject, object, attributes, reached);
-    // A member that came back meanwhile may have looked for change records too early.
-    if ((reached.away & group_.view().synced) != 0) elsewhere(session, object, known, reached.done, call);
+    if (!object->isSessionObject()) missed_.changed(session, known, object, attributes, reached);
+    // Whoever brings a member back or gives it the object may have looked for change records too early.
+    const MemberMask late = reached.unsure & group_.view().synced;
+    if (late != 0 && !object->isSessionObject()) catalog_.refresh(late);
+    if (late != 0) elsewhere(session, object, reached.done, call);
   }
   if (truth) records_.follow(object, before, *truth, isNews);
   return CKR_OK;
@@ -364,28 +366,39 @@ CK_RV KeyManagement::destroy(Session& session, const Call& call) {
   const NamedObjects named(group_, session, call);
   Request request{call, named.all()};
   const ObjectPtr object = session.recent[0];
-  const Beforehand before = object == nullptr ? Beforehand{} : missed_.before(object);
+  const notes::Subject before = object == nullptr ? notes::Subject{} : missed_.before(object);
   const CK_RV rv = failover_.run(session, request);
   if (rv != CKR_OK || object == nullptr) return rv;
   remove(session, object, before, bit(request.answeredBy));
   return CKR_OK;
 }
 
-void KeyManagement::remove(Session& session, const ObjectPtr& object, const Beforehand& before, MemberMask done) {
+void KeyManagement::remove(Session& session, const ObjectPtr& object, const notes::Subject& before, MemberMask done) {
   // From here on nobody binds it any more: a copy made at this moment is removed by whoever made it.
   group_.objects.remove(object);
   std::erase(session.objects, object);
   const Call call = makeCall<Fn::DestroyObject>(CK_SESSION_HANDLE{0}, object->handle());
-  const Reached reached = elsewhere(session, object, before, done, call);
+  const Reached reached = elsewhere(session, object, done, call);
   if (object->isSessionObject()) return;
-  missed_.destroyed(session, before.subject, reached);
-  // A member that came back meanwhile may have looked for tombstones too early.
-  if ((reached.away & group_.view().synced) != 0) elsewhere(session, object, before, reached.done, call);
+  missed_.destroyed(session, before, reached);
+  if (reached.unsure != 0 && group_.policy().synchronize) removeLate(session, before);
   if (object->mayBeGenerated()) records_.destroyed(object->identity());
 }
 
-Reached KeyManagement::elsewhere(Session& session, const ObjectPtr& object, const Beforehand& before, MemberMask done,
-                                 Call call) {
+// Whoever puts a copy somewhere looks for tombstones afterwards (Resync::takeBack), as this looks for copies after it
+// has written one: one of the two finds the other.
+void KeyManagement::removeLate(Session& session, const notes::Subject& about) {
+  for (GroupMember& member : group_.each(group_.well(group_.view().synced))) {
+    const std::uint32_t epoch = member.epoch.load(std::memory_order_acquire);
+    for (const ObjectPtr& late : catalog_.findNew(about, member, epoch)) {
+      const CK_OBJECT_HANDLE there = late->at(member.index, epoch);
+      group_.objects.remove(late);
+      failover_.callOn(member, epoch, session, makeCall<Fn::DestroyObject>(CK_SESSION_HANDLE{0}, there));
+    }
+  }
+}
+
+Reached KeyManagement::elsewhere(Session& session, const ObjectPtr& object, MemberMask done, Call call) {
   Reached reached{done, 0};
   MemberMask unclear = 0;
   for (GroupMember& member : group_.each(group_.view().synced & ~done)) {
@@ -394,9 +407,7 @@ Reached KeyManagement::elsewhere(Session& session, const ObjectPtr& object, cons
     const CK_OBJECT_HANDLE there =
         (object->usable() & bit(member.index)) != 0 ? catalog_.handleOn(object, member, epoch) : CK_INVALID_HANDLE;
     if (there == CK_INVALID_HANDLE) {
-      const Holding holding = object->holding(member.index, epoch);
-      if (holding == Holding::Absent) reached.done |= bit(member.index);
-      if (holding == Holding::Ambiguous) unclear |= bit(member.index);
+      if (object->holding(member.index, epoch) == Holding::Ambiguous) unclear |= bit(member.index);
       continue;
     }
     call.set(cryptoki::function(call.fn).objectWords[0], there);
@@ -408,17 +419,14 @@ Reached KeyManagement::elsewhere(Session& session, const ObjectPtr& object, cons
       unsynced(member, object, outcome);
     }
   }
-  for (const auto& [member, epoch] : before.without) {
-    if (!group_.member(member).lostSince(epoch)) unclear |= bit(member);
-  }
-  reached.away = group_.members.present() & ~reached.done & ~unclear;
+  reached.unsure = group_.members.present() & ~reached.done & ~unclear;
   return reached;
 }
 
 void KeyManagement::endSessionObjects(Session& session) {
   for (const ObjectPtr& object : session.objects) {
     if (group_.objects.remove(object))
-      elsewhere(session, object, {}, 0, makeCall<Fn::DestroyObject>(CK_SESSION_HANDLE{0}, object->handle()));
+      elsewhere(session, object, 0, makeCall<Fn::DestroyObject>(CK_SESSION_HANDLE{0}, object->handle()));
   }
   session.objects.clear();
 }

@@ -87,11 +87,14 @@ class KeyManagement {
   void addLength(Session& session, const ObjectPtr& object, notes::Truth& truth) P11HA_REQUIRES(session.mutex);
   CK_RV judgeReplication(Session& session, const ObjectPtr& object, GroupMember& maker, CK_OBJECT_HANDLE* answer)
       P11HA_REQUIRES(session.mutex);
-  void remove(Session& session, const ObjectPtr& object, const Beforehand& before, MemberMask done)
+  void remove(Session& session, const ObjectPtr& object, const notes::Subject& before, MemberMask done)
       P11HA_REQUIRES(session.mutex);
   /// The same call on the other members that hold the object.
-  Reached elsewhere(Session& session, const ObjectPtr& object, const Beforehand& before, MemberMask done,
-                    cryptoki::Call call) P11HA_REQUIRES(session.mutex);
+  Reached elsewhere(Session& session, const ObjectPtr& object, MemberMask done, cryptoki::Call call)
+      P11HA_REQUIRES(session.mutex);
+  /// Destroys what a process that did not know of the tombstone yet has put there meanwhile.
+  void removeLate(Session& session, const notes::Subject& about) P11HA_REQUIRES(session.mutex);
+
   Group& group_;
   Catalog& catalog_;
   Cloner& cloner_;

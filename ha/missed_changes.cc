@@ -28,17 +28,15 @@ void MissedChanges::readAgain(const ObjectPtr& object) {
   }
 }
 
-Beforehand MissedChanges::before(const ObjectPtr& object) {
+Subject MissedChanges::before(const ObjectPtr& object) {
   // What another process has renamed since it was read would be noted under a name that nothing leads to.
   if (group_.policy().synchronize && !object->isSessionObject()) readAgain(object);
-  Beforehand known{subjectOf(object), {}};
+  Subject known = subjectOf(object);
   for (const GroupMember& member : group_.each(group_.view().synced)) {
-    const std::uint32_t epoch = member.epoch.load(std::memory_order_acquire);
     // Another process that makes it may not have come to that member when it was looked for.
-    const Holding seen = object->holding(member.index, epoch);
+    const Holding seen = object->holding(member.index, member.epoch.load(std::memory_order_acquire));
     const bool mayHaveCome = (seen == Holding::Absent || seen == Holding::Unknown) && !object->isSessionObject();
     if (mayHaveCome && group_.policy().synchronize) catalog_.refresh(bit(member.index));
-    if (object->holding(member.index, epoch) == Holding::Unknown) known.without.emplace_back(member.index, epoch);
   }
   return known;
 }
@@ -56,13 +54,13 @@ std::string MissedChanges::by(const Reached& reached) const {
 bool MissedChanges::isDegraded() const { return (group_.members.present() & ~group_.well(group_.view().synced)) != 0; }
 
 void MissedChanges::destroyed(Session& session, const Subject& about, const Reached& reached) {
-  if (!group_.policy().synchronize || reached.away == 0) return;
+  if (!group_.policy().synchronize || reached.unsure == 0) return;
   note(session, {group_.policy().serial, Tombstone{about, stamp(), false, by(reached)}}, reached);
 }
 
 void MissedChanges::changed(Session& session, const Subject& before, const ObjectPtr& object,
                             std::span<const CK_ATTRIBUTE> attributes, const Reached& reached) {
-  if (!group_.policy().synchronize || reached.away == 0) return;
+  if (!group_.policy().synchronize || reached.unsure == 0) return;
   Change change{before, subjectOf(object), {}, stamp(), by(reached)};
   for (const CK_ATTRIBUTE& attribute : attributes) change.types.push_back(attribute.type);
   note(session, {group_.policy().serial, std::move(change)}, reached);
@@ -117,7 +115,7 @@ void MissedChanges::note(Session& session, const Note& note, const Reached& reac
   identity.objectClass = note.about().objectClass;
   identity.label = note.about().label;
   identity.id = note.about().id;
-  for (const GroupMember& member : group_.each(reached.away)) {
+  for (const GroupMember& member : group_.each(reached.unsure & ~group_.view().synced)) {
     group_.log(
         halog::UnsyncedObject{describe(identity), member.serial, {refusal.rv, cryptoki::returnCodeName(refusal.rv)}});
   }

@@ -9,16 +9,11 @@
 
 namespace p11ha::ha {
 
-/// What is known of a token object before a call that ends or changes it.
-struct Beforehand {
-  notes::Subject subject;
-  std::vector<std::pair<unsigned, std::uint32_t>> without;  // members, under which epoch, that were seen not to show it
-};
-
 /// Where a call that ended or changed an object has taken effect.
 struct Reached {
-  MemberMask done = 0;  // it has, or the object was not there
-  MemberMask away = 0;  // members of the configuration of which nobody knows
+  MemberMask done = 0;
+  // Members of the configuration that are away, or did not show the object: another process may be giving it to them.
+  MemberMask unsure = 0;
 };
 
 /// Owned by the VirtualToken. Any thread that holds the session; the notes are written in its own sessions on the
@@ -29,7 +24,7 @@ class MissedChanges {
       : group_(group), catalog_(catalog), failover_(failover) {}
 
   /// Before an object is destroyed or changed: what it will be known by, as long as there is somebody to ask.
-  Beforehand before(const ObjectPtr& object);
+  notes::Subject before(const ObjectPtr& object);
 
   /// A token object was destroyed. A tombstone is on each member that has done so once this returns; where none takes
   /// it, the log says so.

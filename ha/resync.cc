@@ -6,6 +6,8 @@
 namespace p11ha::ha {
 
 using cryptoki::Outcome;
+using notes::Name;
+using notes::nameOf;
 
 namespace {
 
@@ -147,6 +149,34 @@ void Resync::run(View& view, Turns& turns) {
     if (copies == 0 && !serves) parcels = takeAhead(view, actions);
     const std::size_t index = copies++;
     if (isHere) copy(view, action, parcels == nullptr ? std::nullopt : parcels->take(index));
+  }
+  if (!view.over() && !view.copied.empty()) takeBack(view);
+}
+
+// Copies of what was destroyed while it was copied: whoever destroys an object looks for copies once that is noted, as
+// this looks for notes once there are copies.
+void Resync::takeBack(View& view) {
+  Outcome ofReturned;
+  const MemberMask seen = lookAgain(view.state.here, view.returned, ofReturned);
+  if (ofReturned.rv != CKR_OK) return static_cast<void>(view.result.outcome = ofReturned);
+  view.state.here &= seen;
+  std::multimap<Name, notes::Note> ended;
+  for (notes::Note& note : newTombstones(view)) {
+    const Name name = nameOf(note.about());
+    ended.emplace(name, std::move(note));
+  }
+  for (const auto& [index, target] : view.copied) {
+    const ObjectPtr& object = view.objects[index];
+    const auto [begin, end] = ended.equal_range(nameOf(object->identity()));
+    const bool isNoted = std::any_of(begin, end, [&](const auto& each) {
+      return catalog_.proveAbout(each.second.about(), object, seen, kOwn) == Proof::Same;
+    });
+    // Where all that held it can be asked, and none does any more, nobody needs to tell.
+    const MemberMask before = view.state.objects[index].holders;
+    const bool isGone = (before & ~seen) == 0 && (certainHolders(view, *object) & before) == 0;
+    if (!isNoted && !isGone) continue;
+    view.result.isWhole = false;
+    if ((seen & bit(target)) != 0) destroy(view, {SyncAction::What::Destroy, target, index, 0, 0, {}, {}});
   }
 }
 

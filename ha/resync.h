@@ -68,6 +68,7 @@ class Resync {
     bool keepsNotes = false;
     Repetition repetition{20};                                         // of copies
     std::set<std::pair<std::size_t, unsigned>> failed;                 // objects on members that did not follow
+    std::vector<std::pair<std::size_t, unsigned>> copied;              // token objects, to which member
     std::optional<std::multimap<notes::Name, std::size_t>> elsewhere;  // readElsewhere()
 
     bool over() const { return result.outcome.rv != CKR_OK; }
@@ -95,6 +96,8 @@ class Resync {
   Result inTurn(MemberMask here, const std::function<View(MemberMask)>& looked);
   static void leaveOut(View& view, CK_OBJECT_HANDLE newest);
   void run(View& view, Turns& turns);
+  void takeBack(View& view);
+  std::vector<notes::Note> newTombstones(const View& view) const;
   using Parcels = Ahead<Cloner::Parcel>;
   std::unique_ptr<Parcels> takeAhead(const View& view, const std::vector<SyncAction>& actions);
   void act(View& view, const SyncAction& action);

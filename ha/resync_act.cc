@@ -102,18 +102,29 @@ void Resync::destroy(View& view, const SyncAction& action) {
 
 void Resync::change(View& view, const SyncAction& action) {
   const ObjectPtr& object = view.objects[action.object];
+  const auto readFromSource = [&](cryptoki::Template& values) {
+    return onMember(view, action.source, [&](GroupMember& on, CK_SESSION_HANDLE session) {
+      const CK_OBJECT_HANDLE at = object->at(action.source, view.epochs.at(action.source));
+      return cryptoki::readAttributes(*on.token, session, at, action.types, values);
+    });
+  };
+  GroupMember& member = group_.member(action.member);
   cryptoki::Template values;
-  const Outcome read = onMember(view, action.source, [&](GroupMember& on, CK_SESSION_HANDLE session) {
-    const CK_OBJECT_HANDLE at = object->at(action.source, view.epochs.at(action.source));
-    return cryptoki::readAttributes(*on.token, session, at, action.types, values);
-  });
+  Outcome read = readFromSource(values);
+  Outcome outcome = read;
+  // A call may have changed it on both meanwhile: then the member has what is old by now.
+  for (bool isLatest = false; read.rv == CKR_OK && !isLatest;) {
+    outcome = onMember(view, action.member, [&](GroupMember& on, CK_SESSION_HANDLE session) {
+      const CK_OBJECT_HANDLE at = object->at(action.member, view.epochs.at(action.member));
+      return on.token->execute(makeCall<Fn::SetAttributeValue>(session, at, values.data(), values.count()));
+    });
+    cryptoki::Template after;
+    if (outcome.rv == CKR_OK) read = readFromSource(after);
+    isLatest = outcome.rv != CKR_OK || after == values;
+    values = std::move(after);
+  }
   if (isLoss(read)) lost(view, group_.member(action.source), read);
   if (read.rv != CKR_OK) return static_cast<void>(view.failed.emplace(action.object, action.member));
-  GroupMember& member = group_.member(action.member);
-  const Outcome outcome = onMember(view, action.member, [&](GroupMember& on, CK_SESSION_HANDLE session) {
-    const CK_OBJECT_HANDLE at = object->at(action.member, view.epochs.at(action.member));
-    return on.token->execute(makeCall<Fn::SetAttributeValue>(session, at, values.data(), values.count()));
-  });
   if (outcome.rv == CKR_OK && !action.lost.empty())
     group_.log(halog::ChangeGaveWay{describe(object->identity()), namesOf(action.lost), member.serial});
   answered(view, member, action.object, outcome);
@@ -138,8 +149,9 @@ void Resync::copy(View& view, const SyncAction& action, std::optional<Cloner::Pa
           onMember(view, action.member, [&](GroupMember& on, CK_SESSION_HANDLE session) {
             return on.token->execute(makeCall<Fn::DestroyObject>(session, copied.handle));
           });
-        } else if (!object->isSessionObject() && &target == view.returned) {
-          ++view.result.tokenObjects;
+        } else if (!object->isSessionObject()) {
+          view.copied.emplace_back(action.object, action.member);
+          if (&target == view.returned) ++view.result.tokenObjects;
         }
         break;
       case Copied::Result::TargetLost:

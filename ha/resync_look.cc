@@ -271,6 +271,17 @@ std::set<std::string> Resync::noted() const {
   return all;
 }
 
+// Those that were not there when that was planned.
+std::vector<Note> Resync::newTombstones(const View& view) const {
+  std::set<std::string> known;
+  for (const Note& note : view.notes) known.insert(bytesOf(note));
+  std::vector<Note> all = group_.notes.ofMissed(group_.policy().serial);
+  std::erase_if(all, [&](const Note& note) {
+    return sortOf(note) != SyncNote::Sort::Destroyed || !known.insert(bytesOf(note)).second;
+  });
+  return all;
+}
+
 // What was noted while the members were looked at, one after another, may be about an object that one of them was not
 // known to hold when it was looked at: a tombstone that is put beside that one would say that it was made anew.
 void Resync::setFresh(View& view, const std::set<std::string>& known) {
