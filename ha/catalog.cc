@@ -6,7 +6,6 @@
 #include <utility>
 
 #include "cryptoki/attribute_reader.h"
-#include "ha/notes/names.h"
 #include "ha/notes/on_member.h"
 #include "ha/public_part.h"
 
@@ -30,7 +29,7 @@ void Catalog::refresh(MemberMask members, OwnSession own) {
         return found.empty() || seen.contains(each.second) || !found.contains(notes::nameOf(each.first->identity()));
       });
       forgetUnseen(member, epoch, before, seen, Holding::Unknown);
-      install(member, epoch, entries, own, Renamed::OrJustNow);
+      install(member, epoch, entries, own, Renames::Unnoted::JustNow);
     } else if (isLoss(outcome)) {
       group_.lose(member, epoch, Loss::Dropped, outcome.rv);
     }
@@ -45,7 +44,7 @@ Outcome Catalog::takeStock(GroupMember& member, std::uint32_t epoch) {
   group_.notes.forgetMember(member.index);
   std::vector<InventoryEntry> entries;
   if (const Outcome outcome = read(member, epoch, entries, &GroupMember::resync); outcome.rv != CKR_OK) return outcome;
-  install(member, epoch, entries, &GroupMember::resync, Renamed::AsNoted);
+  install(member, epoch, entries, &GroupMember::resync, Renames::Unnoted::No);
   for (const ObjectPtr& object : group_.objects.all()) {
     if (object->holding(member.index, epoch) == Holding::Unknown) object->markAbsent(member.index, epoch);
   }
@@ -119,7 +118,7 @@ Outcome Catalog::lookAgain(GroupMember& member, std::uint32_t epoch, OwnSession 
     if (!showsAll || group_.login.generation() != login) return {CKR_USER_NOT_LOGGED_IN};
   }
   forgetUnseen(member, epoch, before, seen, Holding::Absent);
-  install(member, epoch, entries, own, Renamed::OrJustNow);
+  install(member, epoch, entries, own, Renames::Unnoted::JustNow);
   for (const auto& [handle, note] : noted) {
     if (!seen.contains(handle)) group_.dropNote(member.index, handle);
   }
@@ -172,7 +171,7 @@ std::vector<ObjectPtr> Catalog::findNew(const notes::Subject& subject, GroupMemb
     if (entries.empty()) return {};
     findPublicParts(member, epoch, control.handle(), entries);
   }
-  install(member, epoch, entries, &GroupMember::control, Renamed::OrJustNow);
+  install(member, epoch, entries, &GroupMember::control, Renames::Unnoted::JustNow);
   std::vector<ObjectPtr> found;
   for (const InventoryEntry& entry : entries) {
     ObjectPtr object = group_.objects.findAt(member.index, entry.handle);
@@ -278,12 +277,14 @@ void Catalog::findPublicParts(GroupMember& member, std::uint32_t epoch, CK_SESSI
 
 // What another process has changed is known here by its former name, and what it copied would look like another.
 void Catalog::renew(GroupMember& member, std::uint32_t epoch, const std::vector<InventoryEntry>& entries,
-                    OwnSession own, const MayBeRenamed& mayBeRenamed) {
+                    OwnSession own, Renames& renames) {
   if (entries.empty()) return;
   std::vector<ObjectPtr> candidates;
   std::vector<Identity> known;
   candidatesFor(member, epoch, candidates, known);
-  const Matches matches = match(entries, known, mayBeRenamed);
+  const Matches matches = match(entries, known, [&](std::size_t entry, std::size_t index) {
+    return renames.mayBe(entries[entry].identity, known[index], candidates[index]->hasGone(member.index, epoch));
+  });
   std::set<std::pair<CK_OBJECT_CLASS, CK_ULONG>> strange;
   for (std::size_t i = 0; i < entries.size(); ++i) {
     const Identity& identity = entries[i].identity;
@@ -324,41 +325,22 @@ void Catalog::candidatesFor(const GroupMember& member, std::uint32_t epoch, std:
   lendMaterial(known);
 }
 
-// Of copies under other names, one that was destroyed, or made, while a member was away looks like another that was
-// renamed.
-MayBeRenamed Catalog::mayBeRenamed(Renamed renamed) const {
-  if (!group_.policy().synchronize) return [](const Identity&, const Identity&) { return true; };
-  struct Known {
-    explicit Known(const std::vector<notes::Note>& missed) : names(missed) {}
-    const notes::Names names;
-    std::map<notes::Name, std::set<notes::Name>> of;  // what was asked before
-  };
-  return [this, renamed, known = std::shared_ptr<Known>()](const Identity& entry, const Identity& other) mutable {
-    if (known == nullptr) known = std::make_shared<Known>(group_.notes.ofMissed(group_.policy().serial));
-    const notes::Name name = notes::nameOf(entry);
-    auto asked = known->of.find(name);
-    if (asked == known->of.end()) asked = known->of.emplace(name, known->names.of(name)).first;
-    if (asked->second.contains(notes::nameOf(other))) return true;
-    return renamed == Renamed::OrJustNow && !known->names.tellOfEnd(asked->second);
-  };
-}
-
 void Catalog::install(GroupMember& member, std::uint32_t epoch, const std::vector<InventoryEntry>& entries,
-                      OwnSession own, Renamed renamed) {
-  const MayBeRenamed may = mayBeRenamed(renamed);
-  renew(member, epoch, entries, own, may);
-  for (const ObjectPtr& secret : bindAll(member, epoch, entries, may)) prove(secret, member, epoch, own);
+                      OwnSession own, Renames::Unnoted unnoted) {
+  Renames renames(group_, unnoted);
+  renew(member, epoch, entries, own, renames);
+  for (const ObjectPtr& secret : bindAll(member, epoch, entries, renames)) prove(secret, member, epoch, own);
 }
 
 bool Catalog::isHeldBeside(const Object& object, const GroupMember& member) const {
   for (const GroupMember& other : group_.each(object.usable() & ~bit(member.index))) {
-    if (object.at(other.index, other.epoch.load(std::memory_order_acquire)) != CK_INVALID_HANDLE) return true;
+    if (object.holding(other.index, other.epoch.load(std::memory_order_acquire)) == Holding::Held) return true;
   }
   return false;
 }
 
 std::vector<ObjectPtr> Catalog::bindAll(GroupMember& member, std::uint32_t epoch,
-                                        const std::vector<InventoryEntry>& entries, const MayBeRenamed& mayBeRenamed) {
+                                        const std::vector<InventoryEntry>& entries, Renames& renames) {
   std::vector<ObjectPtr> claimedSecrets;
   base::Lock lock(installing_);
   std::vector<InventoryEntry> fresh;
@@ -372,7 +354,9 @@ std::vector<ObjectPtr> Catalog::bindAll(GroupMember& member, std::uint32_t epoch
   std::vector<ObjectPtr> candidates;
   std::vector<Identity> known;
   candidatesFor(member, epoch, candidates, known);
-  const Matches matches = match(fresh, known, mayBeRenamed);
+  const Matches matches = match(fresh, known, [&](std::size_t entry, std::size_t index) {
+    return renames.mayBe(fresh[entry].identity, known[index], candidates[index]->hasGone(member.index, epoch));
+  });
   for (std::size_t i = 0; i < fresh.size(); ++i) {
     const Identity& identity = fresh[i].identity;
     if (const auto index = matches.known[i]) {
@@ -550,9 +534,8 @@ CK_OBJECT_HANDLE Catalog::prove(const ObjectPtr& object, GroupMember& member, st
 }
 
 void Catalog::beforeHandingOut(const ObjectPtr& object) {
-  object->setTold();
-  if (object->isUnsettled()) settle(object, group_.callable(), &GroupMember::control);
-  if (!object->wantsWitness()) return;
+  if (object->isUnsettled() && settle(object, group_.callable(), &GroupMember::control) == Proof::Unreachable) return;
+  if (!object->wantsWitness()) return object->setTold();
   for (GroupMember& member : group_.each(group_.callable() & object->usable())) {
     const std::uint32_t epoch = member.epoch.load(std::memory_order_acquire);
     if (object->holding(member.index, epoch) != Holding::Held) continue;
@@ -560,7 +543,7 @@ void Catalog::beforeHandingOut(const ObjectPtr& object) {
     if (control.open(*member.token, epoch).rv != CKR_OK) continue;
     if (auto witness = bearWitness({member, control.handle(), object->at(member.index, epoch)})) {
       object->setWitness(std::move(*witness));
-      return;
+      return object->setTold();
     }
   }
 }

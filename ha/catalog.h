@@ -7,6 +7,7 @@
 #include "ha/inventory.h"
 #include "ha/key_proof.h"
 #include "ha/matching.h"
+#include "ha/renames.h"
 
 namespace p11ha::ha {
 
@@ -53,7 +54,7 @@ class Catalog {
       P11HA_EXCLUDES(installing_);
 
   /// Before the application learns the object's handle: sees to it that a key is known again even if all members are
-  /// lost at once.
+  /// lost at once. Where none that holds it answers just now, before it is used.
   void beforeHandingOut(const ObjectPtr& object);
 
   /// Reads it anew on a member that holds it: another process may have changed it. False if it could not be read.
@@ -78,19 +79,14 @@ class Catalog {
   void putAside(GroupMember& member, std::vector<InventoryEntry>& entries);
   void findPublicParts(GroupMember& member, std::uint32_t epoch, CK_SESSION_HANDLE session,
                        std::vector<InventoryEntry>& entries);
-  enum class Renamed {
-    AsNoted,    // what a member that was away missed, the notes tell
-    OrJustNow,  // a call may be renaming it on one member after the other at this moment
-  };
   void install(GroupMember& member, std::uint32_t epoch, const std::vector<InventoryEntry>& entries, OwnSession own,
-               Renamed renamed) P11HA_EXCLUDES(installing_);
+               Renames::Unnoted unnoted) P11HA_EXCLUDES(installing_);
   void renew(GroupMember& member, std::uint32_t epoch, const std::vector<InventoryEntry>& entries, OwnSession own,
-             const MayBeRenamed& mayBeRenamed);
-  MayBeRenamed mayBeRenamed(Renamed renamed) const;
+             Renames& renames);
   void candidatesFor(const GroupMember& member, std::uint32_t epoch, std::vector<ObjectPtr>& candidates,
                      std::vector<Identity>& known) const;
   std::vector<ObjectPtr> bindAll(GroupMember& member, std::uint32_t epoch, const std::vector<InventoryEntry>& entries,
-                                 const MayBeRenamed& mayBeRenamed) P11HA_EXCLUDES(installing_);
+                                 Renames& renames) P11HA_EXCLUDES(installing_);
   bool isHeldBeside(const Object& object, const GroupMember& member) const;
   static bool knows(GroupMember& member, std::uint32_t epoch, CK_OBJECT_HANDLE handle);
   CK_OBJECT_HANDLE prove(const ObjectPtr& object, GroupMember& member, std::uint32_t epoch,

@@ -275,6 +275,7 @@ Outcome Failover::tryOn(GroupMember& member, Session& session, Request& request,
         tries.absent = true;
         return {};
       }
+      if (!(*named.object)->isTold()) catalog_.beforeHandingOut(*named.object);
     }
     own.set(named.word, there);
   }

@@ -72,7 +72,7 @@ Matches match(const std::vector<InventoryEntry>& entries, const std::vector<Iden
     std::map<std::size_t, std::size_t> entriesOf;             // known: how many
     for (const std::size_t entry : bucket.entries) {
       for (const std::size_t index : bucket.known) {
-        if (!mayBeRenamed(entries[entry].identity, known[index])) continue;
+        if (!mayBeRenamed(entry, index)) continue;
         knownBy[entry].push_back(index);
         ++entriesOf[index];
       }

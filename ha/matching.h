@@ -17,8 +17,9 @@ struct Matches {
   std::vector<bool> knownAmbiguous;
 };
 
-/// Of two objects of the same material and other names: may they be one, which was renamed on one side?
-using MayBeRenamed = std::function<bool(const Identity& entry, const Identity& known)>;
+/// Of an entry and a known identity of the same material and other names, by index: may they be one object, which was
+/// renamed on one side?
+using MayBeRenamed = std::function<bool(std::size_t entry, std::size_t known)>;
 
 /// Equal identities belong together, pairwise where several public objects are equal to the byte. What is left over is
 /// paired by material alone, where that leaves one candidate on either side that may have been renamed: of an object

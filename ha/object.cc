@@ -58,9 +58,12 @@ void Object::set(unsigned member, std::uint32_t epoch, CK_OBJECT_HANDLE handle, 
   Binding& binding = bindings_[member];
   // A call that was under way when its member failed may be late: what it knows of the member's earlier life is void.
   if (binding.state.load(std::memory_order_relaxed) >> 8 > epoch) return;
+  const bool isThere = holding == Holding::Held || holding == Holding::Claimed;
+  const bool hasGoneFrom = !isThere && (at(member, epoch) != CK_INVALID_HANDLE || hasGone(member, epoch));
   binding.handle.store(handle, std::memory_order_relaxed);
-  binding.state.store(std::uint64_t{epoch} << 8 | static_cast<std::uint64_t>(holding), std::memory_order_release);
-  if (holding == Holding::Held || holding == Holding::Claimed) {
+  binding.state.store(std::uint64_t{epoch} << 8 | (hasGoneFrom ? kGone : 0) | static_cast<std::uint64_t>(holding),
+                      std::memory_order_release);
+  if (isThere) {
     usable_.fetch_or(bit(member), std::memory_order_release);
   } else {
     usable_.fetch_and(~bit(member), std::memory_order_release);
@@ -99,6 +102,7 @@ void Object::markAmbiguous(unsigned member, std::uint32_t epoch) {
 void Object::forget(unsigned member, std::uint32_t epoch) {
   base::Lock lock(mutex_);
   set(member, epoch, CK_INVALID_HANDLE, Holding::Unknown);
+  bindings_[member].state.fetch_and(~kGone, std::memory_order_release);
 }
 
 bool Object::end() {

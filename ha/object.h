@@ -63,7 +63,8 @@ class Object {
   void settle(const std::vector<std::uint8_t>& material, bool own, std::vector<std::uint8_t> shown = {})
       P11HA_EXCLUDES(mutex_);
 
-  /// The application has been given its handle: it is this key from now on, and no other of its looks.
+  /// The application has been given its handle, and what it is will be known whoever is lost: it is this key from now
+  /// on, and no other of its looks.
   bool isTold() const { return told_.load(std::memory_order_acquire); }
   void setTold() { told_.store(true, std::memory_order_release); }
 
@@ -81,7 +82,12 @@ class Object {
 
   Holding holding(unsigned member, std::uint32_t epoch) const {
     const std::uint64_t state = bindings_[member].state.load(std::memory_order_acquire);
-    return state >> 8 == epoch ? static_cast<Holding>(state & 0xff) : Holding::Unknown;
+    return state >> 8 == epoch ? static_cast<Holding>(state & kHolding) : Holding::Unknown;
+  }
+  /// The member was seen to hold it under that epoch, and later not to.
+  bool hasGone(unsigned member, std::uint32_t epoch) const {
+    const std::uint64_t state = bindings_[member].state.load(std::memory_order_acquire);
+    return state >> 8 == epoch && (state & kGone) != 0;
   }
   /// The member's own handle, or CK_INVALID_HANDLE.
   CK_OBJECT_HANDLE at(unsigned member, std::uint32_t epoch) const {
@@ -116,8 +122,10 @@ class Object {
   bool end() P11HA_EXCLUDES(mutex_);
 
  private:
+  static constexpr std::uint64_t kHolding = 0x7f;
+  static constexpr std::uint64_t kGone = 0x80;
   struct Binding {
-    std::atomic<std::uint64_t> state{0};  // epoch << 8 | Holding
+    std::atomic<std::uint64_t> state{0};  // epoch << 8 | kGone | Holding
     std::atomic<CK_OBJECT_HANDLE> handle{CK_INVALID_HANDLE};
   };
   void set(unsigned member, std::uint32_t epoch, CK_OBJECT_HANDLE handle, Holding holding) P11HA_REQUIRES(mutex_);

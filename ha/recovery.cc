@@ -44,13 +44,16 @@ MemberEvent Recovery::attempt(GroupMember& member, std::uint32_t epoch) {
   if (isInitialisedAnew(member, epoch, login))
     return event::AttemptFailed{epoch, CKR_TOKEN_NOT_RECOGNIZED, Cause::Replaced};
   // What is made while it is given its copies is given to it before it serves: the application may end once it does.
+  // One that makes things as fast as they can be copied would keep it away: the rest comes once calls reach it, too.
   std::uint64_t tokenObjects = 0;
   Resync::Result result;
   for (int round = 0; round < kMostRounds; ++round) {
+    const std::uint64_t before = result.tokenObjects;
     result = resync_.bringBack(member, epoch);
     if (result.outcome.rv != CKR_OK) return event::AttemptFailed{epoch, result.outcome.rv};
     tokenObjects += result.tokenObjects;
     if (result.tokenObjects == 0 && result.isWhole) break;
+    if (round > 1 && result.tokenObjects > before / 2) break;
   }
   if (!result.hadTurn) return event::AttemptFailed{epoch, CKR_FUNCTION_FAILED};
   member.heldBefore.clear();

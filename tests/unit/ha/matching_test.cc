@@ -27,7 +27,7 @@ std::vector<InventoryEntry> entriesOf(const std::vector<Identity>& identities) {
 }
 
 Matches matched(const std::vector<Identity>& entries, const std::vector<Identity>& known) {
-  return match(entriesOf(entries), known, [](const Identity&, const Identity&) { return true; });
+  return match(entriesOf(entries), known, [](std::size_t, std::size_t) { return true; });
 }
 
 using Known = std::vector<std::optional<std::size_t>>;
@@ -116,9 +116,9 @@ TEST(Match, OfSeveralOfOneMaterialOnlyThoseArePairedThatMayHaveBeenRenamed) {
   const Identity a = identity(CKO_PUBLIC_KEY, 'a', {7});
   const Identity b = identity(CKO_PUBLIC_KEY, 'b', {7});
   const Identity c = identity(CKO_PUBLIC_KEY, 'c', {7});
-  const auto never = [](const Identity&, const Identity&) { return false; };
+  const auto never = [](std::size_t, std::size_t) { return false; };
   EXPECT_EQ(match(entriesOf({a}), {b}, never).known, Known{kNone});
-  const auto aIsC = [&](const Identity& entry, const Identity& known) { return entry == a && known == c; };
+  const auto aIsC = [](std::size_t entry, std::size_t known) { return entry == 0 && known == 1; };
   EXPECT_EQ(match(entriesOf({a}), {b, c}, aIsC).known, Known{1});
 }
 
