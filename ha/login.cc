@@ -115,6 +115,11 @@ CK_RV Login::login(const Call& call) {
       lost |= bit(member.index);
       continue;
     }
+    // It says nothing of the PIN, and may let the user in another time; any other member will do.
+    if (cryptoki::classify(outcome.rv) == cryptoki::RvClass::Ask) {
+      refused = outcome.rv;
+      continue;
+    }
     // As long as another member lets the user in.
     if (lossInLogin(outcome) == Loss::Deactivated) {
       notActivated.emplace_back(&member, epoch);

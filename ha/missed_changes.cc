@@ -24,6 +24,8 @@ Subject MissedChanges::subjectOf(const ObjectPtr& object) {
 
 void MissedChanges::readAgain(const ObjectPtr& object) {
   for (GroupMember& member : group_.each(group_.callable() & object->usable())) {
+    // Whoever held it for certain may have been lost.
+    catalog_.handleOn(object, member, member.epoch.load(std::memory_order_acquire));
     if (catalog_.readAgain(object, member, &GroupMember::control)) return;
   }
 }

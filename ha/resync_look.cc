@@ -283,11 +283,17 @@ std::vector<Note> Resync::newTombstones(const View& view) const {
 }
 
 // What was noted while the members were looked at, one after another, may be about an object that one of them was not
-// known to hold when it was looked at: a tombstone that is put beside that one would say that it was made anew.
+// known to hold when it was looked at: a tombstone that is put beside that one would say that it was made anew. So is
+// what tells under which name the object is to be looked for.
 void Resync::setFresh(View& view, const std::set<std::string>& known) {
+  const notes::Names names(view.notes);
+  std::set<Name> fresh;
+  for (const Note& note : view.notes) {
+    if (!known.contains(bytesOf(note))) fresh.merge(names.of(nameOf(note.about())));
+  }
   for (std::size_t i = 0; i < view.notes.size(); ++i) {
     SyncNote& note = view.state.notes[i];
-    note.isFresh = !known.contains(bytesOf(view.notes[i]));
+    note.isFresh = fresh.contains(nameOf(view.notes[i].about()));
     // As long as the member does not serve, there may be another at every look.
     const bool isLeft = note.isFresh && (view.state.here & ~note.holders) != 0;
     if (isLeft && (group_.view().synced & view.state.returned) != 0) view.result.isWhole = false;

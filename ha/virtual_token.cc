@@ -239,8 +239,9 @@ CK_RV VirtualToken::tokenInfo(CK_TOKEN_INFO* info) {
   if (info == nullptr) return CKR_ARGUMENTS_BAD;
   if (group_.ended()) return CKR_DEVICE_REMOVED;
   bool asked = false;
-  while (!asked) {
-    const MemberMask callable = group_.callable();
+  CK_RV refusal = CKR_OK;
+  for (MemberMask tried = 0; !asked;) {
+    const MemberMask callable = group_.callable() & ~tried;
     if (callable == 0) break;
     GroupMember& member = group_.member(static_cast<unsigned>(std::countr_zero(callable)));
     const std::uint32_t epoch = member.epoch.load(std::memory_order_acquire);
@@ -249,9 +250,11 @@ CK_RV VirtualToken::tokenInfo(CK_TOKEN_INFO* info) {
       group_.lose(member, epoch, Loss::Dropped, outcome.rv);
       continue;
     }
-    if (outcome.rv != CKR_OK) return outcome.rv;
-    asked = true;
+    tried |= bit(member.index);
+    asked = outcome.rv == CKR_OK;
+    refusal = outcome.rv;
   }
+  if (!asked && refusal != CKR_OK) return refusal;
   if (face_ == Face::Member && !asked) return CKR_TOKEN_NOT_PRESENT;
   {
     base::Lock lock(infoMutex_);

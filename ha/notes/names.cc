@@ -8,15 +8,14 @@ Names::Names(const std::vector<Note>& notes) {
   std::map<Name, std::pair<std::uint64_t, bool>> ends;  // the latest tombstone, and whether it is cancelled
   for (const Note& note : notes) {
     if (const auto* const change = std::get_if<Change>(&note.says)) {
+      const auto [formerClass, formerType, wasPrivate, formerLabel, formerId] = nameOf(change->before);
+      const auto [nowClass, nowType, isPrivate, nowLabel, nowId] = nameOf(change->after);
       // No change makes another kind of object of one, or a private one public: whoever can write public notes only
       // cannot speak of private objects.
-      const auto kindOf = [](const Subject& subject) {
-        return std::tuple(subject.objectClass, subject.type, subject.isPrivate);
-      };
-      if (kindOf(change->before) != kindOf(change->after)) continue;
-      if (nameOf(change->before) == nameOf(change->after)) continue;
-      next_.emplace(nameOf(change->before), nameOf(change->after));
-      next_.emplace(nameOf(change->after), nameOf(change->before));
+      const Kind kind(nowClass, nowType, isPrivate);
+      if (Kind(formerClass, formerType, wasPrivate) != kind) continue;
+      link(labels_, kind, formerLabel, nowLabel);
+      link(ids_, kind, formerId, nowId);
     } else if (const auto* const tombstone = std::get_if<Tombstone>(&note.says)) {
       std::pair<std::uint64_t, bool>& end = ends[nameOf(tombstone->about)];
       end = std::max(end, {tombstone->at, tombstone->cancelled});
@@ -27,14 +26,31 @@ Names::Names(const std::vector<Note>& notes) {
   }
 }
 
-std::set<Name> Names::of(const Name& name) const {
-  std::set<Name> all{name};
-  for (std::vector<Name> open{name}; !open.empty();) {
-    const Name last = std::move(open.back());
+void Names::link(Links& links, const Kind& kind, const std::string& one, const std::string& other) {
+  if (one == other) return;
+  links.emplace(std::pair(kind, one), other);
+  links.emplace(std::pair(kind, other), one);
+}
+
+std::set<std::string> Names::reach(const Links& links, const Kind& kind, const std::string& from) {
+  std::set<std::string> all{from};
+  for (std::vector<std::string> open{from}; !open.empty();) {
+    const std::string last = std::move(open.back());
     open.pop_back();
-    for (auto [at, end] = next_.equal_range(last); at != end; ++at) {
+    for (auto [at, end] = links.equal_range({kind, last}); at != end; ++at) {
       if (all.insert(at->second).second) open.push_back(at->second);
     }
+  }
+  return all;
+}
+
+std::set<Name> Names::of(const Name& name) const {
+  const auto& [objectClass, type, isPrivate, label, id] = name;
+  const Kind kind(objectClass, type, isPrivate);
+  const std::set<std::string> ids = reach(ids_, kind, id);
+  std::set<Name> all;
+  for (const std::string& otherLabel : reach(labels_, kind, label)) {
+    for (const std::string& otherId : ids) all.emplace(objectClass, type, isPrivate, otherLabel, otherId);
   }
   return all;
 }

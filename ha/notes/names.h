@@ -27,13 +27,20 @@ class Names {
  public:
   explicit Names(const std::vector<Note>& notes);
 
-  /// What else an object of that name was called, or is called where its last change was missed; itself among them.
+  /// What else an object of that name was called, or is called where a change was missed; itself among them. Label and
+  /// CKA_ID each by themselves: a member may have missed the change of the one and not of the other.
   std::set<Name> of(const Name& name) const;
   /// Has an object of one of those names been destroyed, and not been made anew?
   bool tellOfEnd(const std::set<Name>& names) const;
 
  private:
-  std::multimap<Name, Name> next_;
+  using Kind = std::tuple<CK_OBJECT_CLASS, CK_ULONG, bool>;
+  using Links = std::multimap<std::pair<Kind, std::string>, std::string>;
+  static std::set<std::string> reach(const Links& links, const Kind& kind, const std::string& from);
+  static void link(Links& links, const Kind& kind, const std::string& one, const std::string& other);
+
+  Links labels_;
+  Links ids_;
   std::set<Name> ended_;
 };
 

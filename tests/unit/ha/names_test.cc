@@ -30,6 +30,20 @@ TEST(Names, AnObjectHasAllThatItsChangesGaveIt) {
   EXPECT_EQ(names.of(nameOf(called('z'))), all("z"));
 }
 
+// Its label was changed on all members, its CKA_ID while one of them was away.
+TEST(Names, AnObjectThatMissedOneChangeOfTwoIsFound) {
+  const auto named = [](std::uint8_t label, std::uint8_t id) {
+    Subject subject = called(label);
+    subject.id = {id};
+    return subject;
+  };
+  const Names names({{"1", Change{named('a', 1), named('a', 2), {CKA_ID}, 1, "2"}},
+                     {"1", Change{named('x', 1), named('y', 1), {CKA_LABEL}, 2, "2"}}});
+  EXPECT_EQ(names.of(nameOf(named('b', 2))), (std::set<Name>{nameOf(named('b', 1)), nameOf(named('b', 2))}));
+  EXPECT_EQ(names.of(nameOf(named('x', 2))).size(), 4U);
+  EXPECT_EQ(names.of(nameOf(named('b', 3))).size(), 1U);
+}
+
 TEST(Names, NoChangeMakesAnotherKindOfObject) {
   Subject hidden = called('b');
   hidden.isPrivate = true;
