@@ -11,6 +11,8 @@ namespace {
 
 volatile std::sig_atomic_t interrupted = 0;
 
+int interruptible = 0;  // how many there are
+
 void interrupt(int) { interrupted = 1; }
 
 volatile std::sig_atomic_t held = 0;
@@ -41,16 +43,18 @@ int Uninterrupted::pending() const { return held; }
 
 void Uninterrupted::forget() { held = 0; }
 
-Interruptible::Interruptible() {
-  interrupted = 0;
+Interruptible::Interruptible(Second second) {
+  if (interruptible++ == 0) interrupted = 0;
   struct sigaction ours {};
-  ours.sa_handler = interrupt;  // without SA_RESTART: poll() comes back
+  ours.sa_handler = interrupt;
+  // Modules need not know of interrupts; poll() comes back from them all the same.
+  ours.sa_flags = SA_RESTART | (second == Second::Ends ? static_cast<int>(SA_RESETHAND) : 0);
   sigaction(SIGINT, &ours, &before_);
 }
 
 Interruptible::~Interruptible() {
   sigaction(SIGINT, &before_, nullptr);
-  interrupted = 0;
+  if (--interruptible == 0) interrupted = 0;
 }
 
 bool Interruptible::happened() { return interrupted != 0; }

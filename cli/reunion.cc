@@ -6,8 +6,11 @@
 #include <future>
 #include <memory>
 #include <span>
+#include <utility>
+#include <variant>
 
 #include "base/mutex.h"
+#include "cli/pause.h"
 #include "cryptoki/return_codes.h"
 #include "ha/notes/on_member.h"
 #include "ha/virtual_token.h"
@@ -21,24 +24,31 @@ using cryptoki::makeCall;
 
 namespace {
 
-// Keeps what the group says of objects.
+// Keeps what the group says of objects, and of what it waits for.
 class Remarks final : public halog::Sink {
  public:
   void write(std::string_view, const halog::Event& event) noexcept override {
     base::Lock lock(mutex_);
     const std::string text = halog::message(event);
     constexpr std::string_view kOwn = "p11ha: ";
-    if (text.starts_with(kOwn)) remarks_.push_back(text.substr(kOwn.size()));
+    if (!text.starts_with(kOwn)) return;
+    (std::holds_alternative<halog::TurnAwaited>(event) ? waits_ : remarks_).push_back(text.substr(kOwn.size()));
   }
 
   std::vector<std::string> remarks() const {
     base::Lock lock(mutex_);
     return remarks_;
   }
+  /// Those since it was asked last.
+  std::vector<std::string> waits() {
+    base::Lock lock(mutex_);
+    return std::exchange(waits_, {});
+  }
 
  private:
   mutable base::Mutex mutex_;
   std::vector<std::string> remarks_ P11HA_GUARDED_BY(mutex_);
+  std::vector<std::string> waits_ P11HA_GUARDED_BY(mutex_);
 };
 
 std::span<const CK_ATTRIBUTE> templateOf(const cryptoki::Call& call) {
@@ -107,8 +117,8 @@ class ProgressBar {
 // A group in this process, for as long as it takes. The order of its parts is that in which they must live.
 class Run {
  public:
-  Run(ha::GroupPolicy policy, const std::vector<const Token*>& members, const ProgressBar& bar)
-      : policy_(std::move(policy)), bar_(bar) {
+  Run(ha::GroupPolicy policy, const std::vector<const Token*>& members, const ProgressBar& bar, Console& console)
+      : policy_(std::move(policy)), bar_(bar), console_(console) {
     for (const Token* const member : members) members_.push_back(std::make_shared<CountedMember>(member->member));
   }
   ~Run() {
@@ -134,8 +144,8 @@ class Run {
   }
 
   // One after another: what each brings along is known before the next is given what it lacks. Whoever fails at it is
-  // not tried again.
-  void joinAll() {
+  // not tried again. False: it was interrupted.
+  bool joinAll() {
     ha::GroupUpdate update{policy_, {}, false, {}};
     for (const auto& member : members_) {
       update.members.push_back({member->serial(), false, member});
@@ -147,7 +157,9 @@ class Run {
       // A member that has joined settles on a worker; the scheduler begins that.
       turn();
       drain();
+      if (isCutOff_) return false;
     }
+    return true;
   }
 
   ha::GroupStatus status() const { return token_->status(); }
@@ -185,8 +197,17 @@ class Run {
   }
 
   void drain() {
-    while (!workers_.drain(clock_.now() + std::chrono::milliseconds(100))) showProgress();
+    while (!workers_.drain(clock_.now() + std::chrono::milliseconds(100))) lookUp();
+    lookUp();
+  }
+
+  void lookUp() {
+    for (const std::string& wait : log_.waits()) console_.note(wait + "\n");
     showProgress();
+    if (isCutOff_ || !Interruptible::happened()) return;
+    isCutOff_ = true;
+    console_.note("\ninterrupted: it ends after the object that it is at; another ^C ends it at once\n");
+    token_->endWaiting();
   }
 
   void showProgress() const {
@@ -197,6 +218,7 @@ class Run {
 
   const ha::GroupPolicy policy_;
   const ProgressBar& bar_;
+  Console& console_;
   std::vector<std::shared_ptr<CountedMember>> members_;
   base::SystemClock clock_;
   Remarks log_;
@@ -204,6 +226,7 @@ class Run {
   base::ThreadWorkers workers_;
   base::ThreadScheduler scheduler_;
   std::unique_ptr<ha::VirtualToken> token_;
+  bool isCutOff_ = false;
 };
 
 }  // namespace
@@ -221,15 +244,17 @@ base::Result<Reunion, Trouble> reunite(const config::Group& group, const config:
   policy.synchronize = true;
   policy.recoveryMode = ha::RecoveryMode::Enhanced;
   policy.recovery = {1, std::chrono::seconds(1), 0};
+  const Interruptible interruptible(Interruptible::Second::Ends);
   const ProgressBar bar(console, missing);
-  Run run(policy, members, bar);
+  Run run(policy, members, bar, console);
   console.note("synchronizing, members: " + std::to_string(members.size()) + "\n");
   if (const CK_RV rv = run.begin(pin); rv != CKR_OK) {
     return Failure{Trouble{rv,
                            "member " + members.front()->serial() + ": C_Login answers " + cryptoki::returnCodeName(rv),
                            "Nothing was copied."}};
   }
-  run.joinAll();
+  if (!run.joinAll())
+    return Failure{interrupted("What was copied stays; the next `hagroup synchronize` does the rest.")};
   bar.end();
   Reunion reunion{{}, run.log().remarks()};
   const ha::GroupStatus status = run.status();

@@ -64,7 +64,10 @@ Turn::Turn(cryptoki::Member& member, CK_SESSION_HANDLE session, std::uint64_t ow
 }
 
 Turn::~Turn() {
-  if (state_ != State::Held) return;
+  if (state_ == State::Held) dropAll();
+}
+
+void Turn::dropAll() {
   for (const CK_OBJECT_HANDLE handle : {entering_, held_}) {
     if (handle != CK_INVALID_HANDLE) drop(handle);
   }
@@ -166,7 +169,8 @@ base::Monotonic Turn::sinceWhen(const Claim& claim) const {
   return known == seen_.end() ? base::now() : known->since;
 }
 
-void Turn::wait(const std::function<void()>& meanwhile) {
+void Turn::wait(const Meanwhile& meanwhile) {
+  const base::Monotonic begun = base::now();
   while (state_ == State::Held) {
     auto seen = look();
     if (!seen) return;
@@ -180,7 +184,10 @@ void Turn::wait(const std::function<void()>& meanwhile) {
     }
     // Tokens tell nobody of changes.
     std::this_thread::sleep_for(patience_.look);
-    if (meanwhile) meanwhile();
+    if (meanwhile && !meanwhile(base::now() - begun)) {
+      dropAll();
+      return forget();
+    }
     // Others that thought it dead may have gone ahead.
     if (!renew()) return;
   }
