@@ -134,6 +134,7 @@ base::Result<Source, Trouble> pick(const Kind& kind, const Document& document, c
   const std::string word(kind.word);
   if (!meant.empty()) candidates = meant;
   std::vector<std::string> names;
+  names.reserve(candidates.size());
   for (const Source& source : candidates) names.push_back(source.name);
   if (names.empty())
     return Failure{Trouble{CKR_ARGUMENTS_BAD, "there is no " + word + " " + inQuotes(given) + ", nor any other", {}}};
@@ -149,6 +150,17 @@ Settings withoutGroups(Settings settings) {
   return settings;
 }
 
+Trouble isThere(const std::string& member, const std::string& what) {
+  return {CKR_ARGUMENTS_BAD, member + " is on " + what,
+          "Take it out of the group first: hagroup removeMember. Nothing was changed."};
+}
+
+Trouble mayBeThere(const std::string& member, const std::string& what) {
+  return {CKR_ARGUMENTS_BAD, member + " may be on " + what + ": nobody shows it now",
+          "Try again once it is there, take it out of the group first (hagroup removeMember), or say -force. "
+          "Nothing was changed."};
+}
+
 // A member that nothing else shows would be lost to its group.
 std::optional<Trouble> stranding(const std::vector<config::Group>& groups, const std::string& what, const Tokens& its,
                                  const Tokens& others, bool isForced) {
@@ -156,15 +168,10 @@ std::optional<Trouble> stranding(const std::vector<config::Group>& groups, const
     for (const std::string& serial : group.members) {
       const Token* const elsewhere = others.find(serial);
       if (elsewhere != nullptr && elsewhere->isThere()) continue;
+      const bool isKnown = its.find(serial) != nullptr;
+      if (!isKnown && isForced) continue;
       const std::string member = "member " + serial + " of group " + inQuotes(group.label);
-      if (its.find(serial) != nullptr)
-        return Trouble{CKR_ARGUMENTS_BAD, member + " is on " + what,
-                       "Take it out of the group first: hagroup removeMember. Nothing was changed."};
-      if (isForced) continue;
-      return Trouble{
-          CKR_ARGUMENTS_BAD, member + " may be on " + what + ": nobody shows it now",
-          "Try again once it is there, take it out of the group first (hagroup removeMember), or say -force. "
-          "Nothing was changed."};
+      return isKnown ? isThere(member, what) : mayBeThere(member, what);
     }
   }
   return std::nullopt;
