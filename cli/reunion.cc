@@ -5,6 +5,7 @@
 #include <chrono>
 #include <future>
 #include <memory>
+#include <optional>
 #include <span>
 #include <utility>
 #include <variant>
@@ -97,28 +98,36 @@ class ProgressBar {
   ProgressBar(Console& console, std::size_t total) : console_(console), total_(console.showsProgress() ? total : 0) {}
 
   // More may be copied than was missing at first: applications go on.
-  void show(std::size_t copied) const {
-    if (total_ == 0) return;
-    constexpr std::size_t kWidth = 40;
+  void show(std::size_t copied) {
     const std::size_t done = std::min(copied, total_);
+    if (total_ == 0 || done == shown_) return;
+    constexpr std::size_t kWidth = 40;
     std::string bar(kWidth * done / total_, '#');
     bar.resize(kWidth, ' ');
     console_.note("\r        [" + bar + "] " + std::to_string(done) + " of " + std::to_string(total_) + " objects");
+    shown_ = done;
   }
-  void end() const {
-    if (total_ != 0) console_.note("\n");
+  void end() {
+    if (shown_) console_.note("\n");
+    shown_.reset();
+  }
+  // On a line of its own.
+  void note(const std::string& text) {
+    end();
+    console_.note(text + "\n");
   }
 
  private:
   Console& console_;
   const std::size_t total_;
+  std::optional<std::size_t> shown_;  // nullopt: there is no bar on the line
 };
 
 // A group in this process, for as long as it takes. The order of its parts is that in which they must live.
 class Run {
  public:
-  Run(ha::GroupPolicy policy, const std::vector<const Token*>& members, const ProgressBar& bar, Console& console)
-      : policy_(std::move(policy)), bar_(bar), console_(console) {
+  Run(ha::GroupPolicy policy, const std::vector<const Token*>& members, ProgressBar& bar)
+      : policy_(std::move(policy)), bar_(bar) {
     for (const Token* const member : members) members_.push_back(std::make_shared<CountedMember>(member->member));
   }
   ~Run() {
@@ -202,23 +211,22 @@ class Run {
   }
 
   void lookUp() {
-    for (const std::string& wait : log_.waits()) console_.note(wait + "\n");
+    for (const std::string& wait : log_.waits()) bar_.note(wait);
     showProgress();
     if (isCutOff_ || !Interruptible::happened()) return;
     isCutOff_ = true;
-    console_.note("\ninterrupted: it ends after the object that it is at; another ^C ends it at once\n");
+    bar_.note("interrupted: it ends after the object that it is at; another ^C ends it at once");
     token_->endWaiting();
   }
 
-  void showProgress() const {
+  void showProgress() {
     std::size_t copied = 0;
     for (const auto& member : members_) copied += member->copied();
     bar_.show(copied);
   }
 
   const ha::GroupPolicy policy_;
-  const ProgressBar& bar_;
-  Console& console_;
+  ProgressBar& bar_;
   std::vector<std::shared_ptr<CountedMember>> members_;
   base::SystemClock clock_;
   Remarks log_;
@@ -245,17 +253,17 @@ base::Result<Reunion, Trouble> reunite(const config::Group& group, const config:
   policy.recoveryMode = ha::RecoveryMode::Enhanced;
   policy.recovery = {1, std::chrono::seconds(1), 0};
   const Interruptible interruptible(Interruptible::Second::Ends);
-  const ProgressBar bar(console, missing);
-  Run run(policy, members, bar, console);
+  ProgressBar bar(console, missing);
+  Run run(policy, members, bar);
   console.note("synchronizing, members: " + std::to_string(members.size()) + "\n");
   if (const CK_RV rv = run.begin(pin); rv != CKR_OK) {
     return Failure{Trouble{rv,
                            "member " + members.front()->serial() + ": C_Login answers " + cryptoki::returnCodeName(rv),
                            "Nothing was copied."}};
   }
-  if (!run.joinAll())
-    return Failure{interrupted("What was copied stays; the next `hagroup synchronize` does the rest.")};
+  const bool isWhole = run.joinAll();
   bar.end();
+  if (!isWhole) return Failure{interrupted("What was copied stays; the next `hagroup synchronize` does the rest.")};
   Reunion reunion{{}, run.log().remarks()};
   const ha::GroupStatus status = run.status();
   for (std::size_t i = 0; i < status.members.size(); ++i) {
