@@ -5,6 +5,7 @@
 #include <optional>
 #include <string>
 #include <string_view>
+#include <utility>
 
 #include "base/result.h"
 #include "cryptoki/pkcs11.h"
@@ -29,6 +30,9 @@ struct Trouble {
 
 /// What to say last of a change that was refused.
 inline constexpr const char* kUnchanged = "Nothing was changed.";
+
+/// ^C ended it. `next`: what that means for what was begun.
+inline Trouble interrupted(std::string next) { return {CKR_FUNCTION_CANCELED, "interrupted", std::move(next)}; }
 
 using Answer = base::Result<Reply, Trouble>;
 

@@ -11,10 +11,8 @@ class SilentConsole final : public Console {
  public:
   void out(std::string_view) override {}
   void note(std::string_view) override {}
-  base::Result<std::string, std::string> ask(const std::string&) override { return base::Failure{std::string()}; }
-  base::Result<base::SecureBytes, std::string> askSecret(const std::string&) override {
-    return base::Failure{std::string()};
-  }
+  base::Result<std::string, NoAnswer> ask(const std::string&) override { return base::Failure{NoAnswer{}}; }
+  base::Result<base::SecureBytes, NoAnswer> askSecret(const std::string&) override { return base::Failure{NoAnswer{}}; }
   bool isTerminal() const override { return false; }
   bool showsProgress() const override { return false; }
 };
@@ -35,15 +33,19 @@ std::vector<std::string> serialsOf(config::Settings settings) {
 }  // namespace
 
 std::vector<std::string> candidates(Session& session, Value kind) {
-  if (kind != Value::Group && kind != Value::Serial) return {};
+  if (kind != Value::Group && kind != Value::Serial && kind != Value::Server) return {};
   SilentConsole silent;
   Session quiet(session.configuration(), session.program(), silent);
   const auto settings = quiet.settings();
   if (!settings) return {};
   if (kind == Value::Serial) return serialsOf(*settings);
-  std::vector<std::string> labels;
-  for (const config::Group& group : settings->groups) labels.push_back(group.label);
-  return labels;
+  std::vector<std::string> names;
+  if (kind == Value::Group) {
+    for (const config::Group& group : settings->groups) names.push_back(group.label);
+  } else {
+    for (const config::Server& server : settings->client.servers) names.push_back(server.name);
+  }
+  return names;
 }
 
 }  // namespace p11ha::cli

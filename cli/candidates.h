@@ -9,8 +9,8 @@
 
 namespace p11ha::cli {
 
-/// Labels of groups, or serial numbers of their members and of what modules show. Nobody who presses a key waits for a
-/// server, and nothing is said into a line that is being edited.
+/// Labels of groups, names of servers, or serial numbers of groups' members and of what modules show. Nobody who
+/// presses a key waits for a server, and nothing is said into a line that is being edited.
 std::vector<std::string> candidates(Session& session, Value kind);
 
 }  // namespace p11ha::cli

@@ -48,7 +48,7 @@ void checkStatusFiles(const config::Settings& settings, Findings& findings) {
   const std::string directory = statusDirectory(settings);
   if (isUsable(directory)) return;
   findings.push_back({Weight::Note, "status", "applications cannot report in " + directory + " (hagroup status)",
-                      "Make it, writable for the users of the applications, or name another by StatusPath."});
+                      "Make it, writable for the users of the applications, or name another: hagroup status -path."});
 }
 
 // The seconds by which the token's clock differs; nothing where it has none.

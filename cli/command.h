@@ -19,6 +19,7 @@ enum class Value {
   Number,
   Group,   ///< the label or the number of a group
   Serial,  ///< the serial number of a member
+  Server,  ///< the name of a server
   Path,
   Pin,  ///< never shown, never kept: wiped where it was typed
 };

@@ -45,24 +45,33 @@ class Quiet {
   bool changed_ = false;
 };
 
-enum class Signals { End, Pass };
-
-base::Result<SecureBytes, std::string> readLine(int terminal, Signals signals) {
+base::Result<SecureBytes, NoAnswer> readLine(int terminal) {
   SecureBytes line;
   line.reserve(kLongestLine + 1);
   for (std::uint8_t byte = 0;;) {
-    const ssize_t got = signals == Signals::End && !awaitInput(terminal) ? 0 : read(terminal, &byte, 1);
+    const ssize_t got = awaitInput(terminal) ? read(terminal, &byte, 1) : 0;
     if (got < 0 && errno == EINTR) continue;
-    if (got <= 0) return Failure{std::string("the terminal ended the question")};
+    if (got <= 0) return Failure{NoAnswer{"the terminal ended the question"}};
     if (byte == '\n' || byte == '\r') return line;
-    if (line.size() == kLongestLine) return Failure{std::string("an answer has at most 255 bytes")};
+    if (line.size() == kLongestLine) return Failure{NoAnswer{"an answer has at most 255 bytes"}};
     line.push_back(byte);
   }
 }
 
-base::Descriptor openTerminal() { return base::Descriptor(open("/dev/tty", O_RDWR | O_CLOEXEC)); }
+const NoAnswer kNone{"there is no terminal to ask on"};
 
-const std::string kNone = "there is no terminal to ask on";
+// ^C ends the question, not the manager. `shown`: what stands behind it then, for an answer that nobody saw.
+base::Result<SecureBytes, NoAnswer> answerTo(int terminal, const std::string& question, const Uninterrupted& signals,
+                                             const char* shown) {
+  if (!base::writeAll(terminal, question)) return Failure{kNone};
+  auto line = readLine(terminal);
+  const bool isInterrupted = signals.pending() == SIGINT || Interruptible::happened();
+  if (!line && isInterrupted) line = Failure{NoAnswer{"it was interrupted", true}};
+  base::writeAll(terminal, line ? shown : "\n");
+  return line;
+}
+
+base::Descriptor openTerminal() { return base::Descriptor(open("/dev/tty", O_RDWR | O_CLOEXEC)); }
 
 }  // namespace
 
@@ -77,23 +86,24 @@ void StandardConsole::note(std::string_view text) {
   std::fwrite(text.data(), 1, text.size(), stderr);
 }
 
-base::Result<std::string, std::string> StandardConsole::ask(const std::string& question) {
+base::Result<std::string, NoAnswer> StandardConsole::ask(const std::string& question) {
   const base::Descriptor terminal = openTerminal();
-  if (!terminal || !base::writeAll(terminal.get(), question)) return Failure{kNone};
-  const auto line = readLine(terminal.get(), Signals::Pass);
+  if (!terminal) return Failure{kNone};
+  Uninterrupted signals(0);
+  const auto line = answerTo(terminal.get(), question, signals, "");
+  if (signals.pending() == SIGINT) signals.forget();
   if (!line) return Failure{line.error()};
   return std::string(line->begin(), line->end());
 }
 
-base::Result<SecureBytes, std::string> StandardConsole::askSecret(const std::string& question) {
+base::Result<SecureBytes, NoAnswer> StandardConsole::askSecret(const std::string& question) {
   const base::Descriptor terminal = openTerminal();
   if (!terminal) return Failure{kNone};
   Uninterrupted signals(0);
   const Quiet quiet(terminal.get());
-  if (!quiet.works() || !base::writeAll(terminal.get(), question)) return Failure{kNone};
-  auto line = readLine(terminal.get(), Signals::End);
-  if (signals.pending() == SIGINT) signals.forget();  // it ends the question, not the manager
-  base::writeAll(terminal.get(), line ? "********\n" : "\n");
+  if (!quiet.works()) return Failure{kNone};
+  auto line = answerTo(terminal.get(), question, signals, "********\n");
+  if (signals.pending() == SIGINT) signals.forget();
   return line;
 }
 

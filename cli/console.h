@@ -9,7 +9,13 @@
 
 namespace p11ha::cli {
 
-/// Owned by whoever runs the manager. One thread. Errors are texts to be shown.
+/// Why a question has no answer. A plain value.
+struct NoAnswer {
+  std::string why{};           ///< to be shown
+  bool isInterrupted = false;  ///< by ^C: whoever asked ends
+};
+
+/// Owned by whoever runs the manager. One thread.
 class Console {
  public:
   virtual ~Console() = default;
@@ -19,10 +25,10 @@ class Console {
   /// What is said beside them: findings, progress. Standard error.
   virtual void note(std::string_view text) = 0;
 
-  /// Asks on the terminal, wherever standard input and output lead. Error: there is none, or it ended.
-  virtual base::Result<std::string, std::string> ask(const std::string& question) = 0;
+  /// Asks on the terminal, wherever standard input and output lead.
+  virtual base::Result<std::string, NoAnswer> ask(const std::string& question) = 0;
   /// The same without showing what is typed, nor how long it is.
-  virtual base::Result<base::SecureBytes, std::string> askSecret(const std::string& question) = 0;
+  virtual base::Result<base::SecureBytes, NoAnswer> askSecret(const std::string& question) = 0;
 
   /// Answers go to a terminal.
   virtual bool isTerminal() const = 0;
@@ -35,8 +41,8 @@ class StandardConsole final : public Console {
  public:
   void out(std::string_view text) override;
   void note(std::string_view text) override;
-  base::Result<std::string, std::string> ask(const std::string& question) override;
-  base::Result<base::SecureBytes, std::string> askSecret(const std::string& question) override;
+  base::Result<std::string, NoAnswer> ask(const std::string& question) override;
+  base::Result<base::SecureBytes, NoAnswer> askSecret(const std::string& question) override;
   bool isTerminal() const override;
   bool showsProgress() const override;
 

@@ -5,6 +5,7 @@
 #include <set>
 #include <tuple>
 
+#include "cli/pause.h"
 #include "cli/pins.h"
 #include "cryptoki/return_codes.h"
 #include "ha/domain/token_session.h"
@@ -61,8 +62,8 @@ Held heldBy(ha::domain::TokenSession& session, const base::SecureBytes* pin, Dep
     result.refused = isRefusal(result.rv);
     if (result.rv != CKR_OK) return result;
   }
-  const auto all = [](CK_OBJECT_HANDLE) { return true; };
-  result.rv = ha::readInventory(session.member(), session.token().session, all, result.entries).rv;
+  const auto wanted = [](CK_OBJECT_HANDLE) { return !Interruptible::happened(); };
+  result.rv = ha::readInventory(session.member(), session.token().session, wanted, result.entries).rv;
   std::erase_if(result.entries, [](const ha::InventoryEntry& entry) { return !isUsers(entry.identity); });
   if (depth == Depth::Identity) return result;
   for (const ha::InventoryEntry& entry : result.entries) {
@@ -165,7 +166,8 @@ base::Result<Contents, Trouble> readContents(std::span<const Token* const> membe
   Table table(members.size());
   for (std::size_t i = 0; i < members.size(); ++i) {
     const Held found = heldBy(members[i], pin, depth);
-    if (found.refused) return Failure{refusedPin(members[i]->serial(), "the user's", found.rv)};
+    if (Interruptible::happened()) return Failure{interrupted("")};
+    if (found.refused) return Failure{refusedPin(members[i]->serial(), CKU_USER, found.rv)};
     contents.read.push_back(found.rv);
     table.add(i, found);
   }

@@ -1,6 +1,7 @@
 #include "cli/domain_setup.h"
 
 #include "cli/domain_text.h"
+#include "cli/pins.h"
 #include "ha/domain/domain.h"
 
 namespace p11ha::cli {
@@ -23,6 +24,7 @@ std::optional<Trouble> setDomainUp(Session& session, std::span<const Token* cons
   const bool isBad =
       report.result == ha::domain::Report::Result::NotDone || report.result == ha::domain::Report::Result::Incomplete;
   if (!isBad) return std::nullopt;
+  if (report.refusal) return refusedPin(report.refusal->serial, report.refusal->user, report.refusal->rv);
   return Trouble{CKR_FUNCTION_FAILED, "the cloning domain was not set up: " + report.problem,
                  "Mend that and run the command again, or leave -sopassword out."};
 }

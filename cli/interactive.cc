@@ -108,7 +108,10 @@ bool runInteractively(Session& session) {
     const std::string_view text(line.get());
     if (!text.empty() && !mayHoldPin(text)) add_history(line.get());
     const bool isBlank = text.find_first_not_of(" \t") == std::string_view::npos;
-    const bool done = runLine(session, text);
+    const bool done = [&] {
+      const Interruptible interruptible(Interruptible::Second::Ends);
+      return runLine(session, text);
+    }();
     if (!isBlank && !session.over) well = done;  // `exit` is with what the last command came to
     base::wipe(line.get(), text.size());
   }

@@ -46,15 +46,16 @@ std::vector<LogTail::File> LogTail::files() const {
             [](const std::string& a, const std::string& b) { return orderOf(a) < orderOf(b); });
   std::vector<File> files;
   for (const std::string& name : names) {
-    const std::string path = directory_ + "/" + name;
     struct stat found {};
-    if (stat(path.c_str(), &found) == 0 && S_ISREG(found.st_mode)) files.push_back({path, found.st_dev, found.st_ino});
+    if (stat((directory_ + "/" + name).c_str(), &found) == 0 && S_ISREG(found.st_mode))
+      files.push_back({name, found.st_dev, found.st_ino});
   }
   return files;
 }
 
 void LogTail::open(const File& file) {
-  file_ = base::Descriptor(::open(file.path.c_str(), O_RDONLY | O_CLOEXEC | O_NONBLOCK | O_NOCTTY));
+  file_ =
+      base::Descriptor(::open((directory_ + "/" + file.name).c_str(), O_RDONLY | O_CLOEXEC | O_NONBLOCK | O_NOCTTY));
   // Under that name may be another file by now.
   struct stat opened {};
   if (!file_ || fstat(file_.get(), &opened) != 0) return;
@@ -84,24 +85,33 @@ std::vector<std::string> LogTail::last(std::size_t lines) {
     open(found.back());
     if (file_) lseek(file_.get(), 0, SEEK_END);
   }
+  remember(found);
   if (all.size() > lines) all.erase(all.begin(), all.end() - static_cast<std::ptrdiff_t>(lines));
   return all;
 }
 
-std::string LogTail::more() {
+std::vector<std::string> LogTail::more() {
   std::string text = begun_ + rest();
   const std::vector<File> found = files();
-  auto next = std::find_if(found.begin(), found.end(), [this](const File& file) { return isOpen(file); });
-  // Where the file is gone that was read last, so is what was between it and the newest.
-  next = next == found.end() && !found.empty() ? found.end() - 1 : next == found.end() ? next : next + 1;
+  const auto last = std::find_if(found.begin(), found.end(), [this](const File& file) { return isOpen(file); });
+  // Where the file is gone that was read last, what was known besides has been read before it.
+  auto next = last != found.end() ? last + 1 : std::find_if(found.begin(), found.end(), [this](const File& file) {
+    return orderOf(file.name) > orderOf(aside_);
+  });
   for (; next != found.end(); ++next) {
     open(*next);
     text += rest();
   }
+  remember(found);
   const std::size_t end = text.rfind('\n') + 1;
   begun_ = text.substr(end);
-  text.resize(end);
-  return text;
+  return linesOf(std::string_view(text).substr(0, end));
+}
+
+void LogTail::remember(const std::vector<File>& found) {
+  for (const File& file : found) {
+    if (file.name != kCurrent) aside_ = file.name;
+  }
 }
 
 }  // namespace p11ha::cli

@@ -9,9 +9,11 @@
 namespace p11ha::cli {
 namespace {
 
-volatile std::sig_atomic_t interrupted = 0;
+volatile std::sig_atomic_t wasInterrupted = 0;
 
-void interrupt(int) { interrupted = 1; }
+int interruptible = 0;  // how many there are
+
+void interrupt(int) { wasInterrupted = 1; }
 
 volatile std::sig_atomic_t held = 0;
 
@@ -41,25 +43,27 @@ int Uninterrupted::pending() const { return held; }
 
 void Uninterrupted::forget() { held = 0; }
 
-Interruptible::Interruptible() {
-  interrupted = 0;
+Interruptible::Interruptible(Second second) {
+  if (interruptible++ == 0) wasInterrupted = 0;
   struct sigaction ours {};
-  ours.sa_handler = interrupt;  // without SA_RESTART: poll() comes back
+  ours.sa_handler = interrupt;
+  // Modules need not know of interrupts; poll() comes back from them all the same.
+  ours.sa_flags = SA_RESTART | (second == Second::Ends ? static_cast<int>(SA_RESETHAND) : 0);
   sigaction(SIGINT, &ours, &before_);
 }
 
 Interruptible::~Interruptible() {
   sigaction(SIGINT, &before_, nullptr);
-  interrupted = 0;
+  if (--interruptible == 0) wasInterrupted = 0;
 }
 
-bool Interruptible::happened() { return interrupted != 0; }
+bool Interruptible::happened() { return wasInterrupted != 0; }
 
 bool Interruptible::pause(std::chrono::milliseconds time) const {
-  if (interrupted != 0) return false;
+  if (wasInterrupted != 0) return false;
   pollfd input{STDIN_FILENO, POLLIN, 0};
   const nfds_t watched = isatty(STDIN_FILENO) != 0 ? 1 : 0;
-  if (poll(&input, watched, static_cast<int>(time.count())) <= 0) return interrupted == 0;
+  if (poll(&input, watched, static_cast<int>(time.count())) <= 0) return wasInterrupted == 0;
   // What ended it is not a command.
   std::array<char, 256> line{};
   return read(STDIN_FILENO, line.data(), line.size()) < 0;
@@ -74,7 +78,7 @@ bool awaitInput(int descriptor) {
   pthread_sigmask(SIG_BLOCK, &ours, &before);
   pollfd input{descriptor, POLLIN, 0};
   int ready = 0;
-  while (interrupted == 0 && held == 0) {
+  while (wasInterrupted == 0 && held == 0) {
     ready = ppoll(&input, 1, nullptr, &before);
     if (ready >= 0 || errno != EINTR) break;
   }

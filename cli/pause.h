@@ -7,10 +7,15 @@
 
 namespace p11ha::cli {
 
-/// For as long as it lives ^C ends the command and not the manager. One at a time, on one thread.
+/// For as long as it lives ^C ends the command and not the manager: the command sees that it happened(), and comes to
+/// an end where it safely can. One within another is the same ^C. One thread.
 class Interruptible {
  public:
-  Interruptible();
+  enum class Second {
+    Waits,  ///< another ^C is as the first
+    Ends,   ///< another one ends the manager, for a command that cannot come to its end
+  };
+  explicit Interruptible(Second second = Second::Waits);
   ~Interruptible();
   Interruptible(const Interruptible&) = delete;
   Interruptible& operator=(const Interruptible&) = delete;

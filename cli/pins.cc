@@ -52,21 +52,29 @@ base::Result<SecureBytes, Trouble> pinFor(Session& session, const Arguments& arg
   if (*given) return **std::move(given);
   auto asked = session.console().askSecret("        " + question);
   const std::string next = "Give it by -" + std::string(option) + ": env:NAME for a variable, fd:N for a descriptor.";
-  if (!asked) return Failure{Trouble{CKR_ARGUMENTS_BAD, "a PIN is needed, and " + asked.error(), next}};
+  if (!asked && asked.error().isInterrupted) return Failure{interrupted(kUnchanged)};
+  if (!asked) return Failure{Trouble{CKR_ARGUMENTS_BAD, "a PIN is needed, and " + asked.error().why, next}};
   if (asked->empty()) return Failure{Trouble{CKR_PIN_LEN_RANGE, "a PIN is needed, and none was entered", next}};
   return *std::move(asked);
 }
 
-Trouble refusedPin(const std::string& serial, const std::string& whose, CK_RV rv) {
-  const std::string what = "member " + serial + ": " + whose + " C_Login answers " + cryptoki::returnCodeName(rv);
+Trouble refusedPin(const std::string& serial, CK_USER_TYPE user, CK_RV rv) {
+  const bool isOfficer = user == CKU_SO;
+  const std::string what = "member " + serial + ": the " + (isOfficer ? "Security Officer's" : "user's") +
+                           " C_Login answers " + cryptoki::returnCodeName(rv);
   switch (rv) {
     case CKR_PIN_LOCKED:
       return {rv, what,
-              "It is locked, or one wrong PIN from it: log in to the token itself, or have its PIN set anew."};
+              isOfficer
+                  ? "It is locked, or one wrong PIN from it: log in to the token itself, or leave -sopassword out."
+                  : "It is locked, or one wrong PIN from it: log in to the token itself, or have its PIN set anew."};
     case CKR_USER_PIN_NOT_INITIALIZED:
       return {rv, what, "Set the user's PIN of the token first."};
     case CKR_PIN_INCORRECT:
-      return {rv, what, "No other member was asked. All members of a group have the same PIN."};
+      return {rv, what,
+              isOfficer
+                  ? "No other member was asked. -sopassword is that of all members; without it there is no domain."
+                  : "No other member was asked. All members of a group have the same PIN."};
     default:
       return {rv, what, kUnchanged};
   }

@@ -17,8 +17,8 @@ base::Result<std::optional<base::SecureBytes>, Trouble> givenPin(const Arguments
 base::Result<base::SecureBytes, Trouble> pinFor(Session& session, const Arguments& arguments, std::string_view option,
                                                 const std::string& question = "Enter the password: ");
 
-/// What is said of a PIN that a member did not take.
-Trouble refusedPin(const std::string& serial, const std::string& whose, CK_RV rv);
+/// What is said of a PIN that a member did not take: the user's, or the Security Officer's.
+Trouble refusedPin(const std::string& serial, CK_USER_TYPE user, CK_RV rv);
 
 inline Option passwordOption() {
   return {"password", Value::Pin, "PIN", Need::Optional, "The user's PIN, env:NAME or fd:N; it is asked for otherwise"};

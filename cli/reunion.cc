@@ -5,9 +5,13 @@
 #include <chrono>
 #include <future>
 #include <memory>
+#include <optional>
 #include <span>
+#include <utility>
+#include <variant>
 
 #include "base/mutex.h"
+#include "cli/pause.h"
 #include "cryptoki/return_codes.h"
 #include "ha/notes/on_member.h"
 #include "ha/virtual_token.h"
@@ -21,24 +25,31 @@ using cryptoki::makeCall;
 
 namespace {
 
-// Keeps what the group says of objects.
+// Keeps what the group says of objects, and of what it waits for.
 class Remarks final : public halog::Sink {
  public:
   void write(std::string_view, const halog::Event& event) noexcept override {
     base::Lock lock(mutex_);
     const std::string text = halog::message(event);
     constexpr std::string_view kOwn = "p11ha: ";
-    if (text.starts_with(kOwn)) remarks_.push_back(text.substr(kOwn.size()));
+    if (!text.starts_with(kOwn)) return;
+    (std::holds_alternative<halog::TurnAwaited>(event) ? waits_ : remarks_).push_back(text.substr(kOwn.size()));
   }
 
   std::vector<std::string> remarks() const {
     base::Lock lock(mutex_);
     return remarks_;
   }
+  /// Those since it was asked last.
+  std::vector<std::string> waits() {
+    base::Lock lock(mutex_);
+    return std::exchange(waits_, {});
+  }
 
  private:
   mutable base::Mutex mutex_;
   std::vector<std::string> remarks_ P11HA_GUARDED_BY(mutex_);
+  std::vector<std::string> waits_ P11HA_GUARDED_BY(mutex_);
 };
 
 std::span<const CK_ATTRIBUTE> templateOf(const cryptoki::Call& call) {
@@ -87,27 +98,35 @@ class ProgressBar {
   ProgressBar(Console& console, std::size_t total) : console_(console), total_(console.showsProgress() ? total : 0) {}
 
   // More may be copied than was missing at first: applications go on.
-  void show(std::size_t copied) const {
-    if (total_ == 0) return;
-    constexpr std::size_t kWidth = 40;
+  void show(std::size_t copied) {
     const std::size_t done = std::min(copied, total_);
+    if (total_ == 0 || done == shown_) return;
+    constexpr std::size_t kWidth = 40;
     std::string bar(kWidth * done / total_, '#');
     bar.resize(kWidth, ' ');
     console_.note("\r        [" + bar + "] " + std::to_string(done) + " of " + std::to_string(total_) + " objects");
+    shown_ = done;
   }
-  void end() const {
-    if (total_ != 0) console_.note("\n");
+  void end() {
+    if (shown_) console_.note("\n");
+    shown_.reset();
+  }
+  // On a line of its own.
+  void note(const std::string& text) {
+    end();
+    console_.note(text + "\n");
   }
 
  private:
   Console& console_;
   const std::size_t total_;
+  std::optional<std::size_t> shown_;  // nullopt: there is no bar on the line
 };
 
 // A group in this process, for as long as it takes. The order of its parts is that in which they must live.
 class Run {
  public:
-  Run(ha::GroupPolicy policy, const std::vector<const Token*>& members, const ProgressBar& bar)
+  Run(ha::GroupPolicy policy, const std::vector<const Token*>& members, ProgressBar& bar)
       : policy_(std::move(policy)), bar_(bar) {
     for (const Token* const member : members) members_.push_back(std::make_shared<CountedMember>(member->member));
   }
@@ -134,8 +153,8 @@ class Run {
   }
 
   // One after another: what each brings along is known before the next is given what it lacks. Whoever fails at it is
-  // not tried again.
-  void joinAll() {
+  // not tried again. False: it was interrupted.
+  bool joinAll() {
     ha::GroupUpdate update{policy_, {}, false, {}};
     for (const auto& member : members_) {
       update.members.push_back({member->serial(), false, member});
@@ -147,7 +166,9 @@ class Run {
       // A member that has joined settles on a worker; the scheduler begins that.
       turn();
       drain();
+      if (isCutOff_) return false;
     }
+    return true;
   }
 
   ha::GroupStatus status() const { return token_->status(); }
@@ -185,18 +206,27 @@ class Run {
   }
 
   void drain() {
-    while (!workers_.drain(clock_.now() + std::chrono::milliseconds(100))) showProgress();
-    showProgress();
+    while (!workers_.drain(clock_.now() + std::chrono::milliseconds(100))) lookUp();
+    lookUp();
   }
 
-  void showProgress() const {
+  void lookUp() {
+    for (const std::string& wait : log_.waits()) bar_.note(wait);
+    showProgress();
+    if (isCutOff_ || !Interruptible::happened()) return;
+    isCutOff_ = true;
+    bar_.note("interrupted: it ends after the object that it is at; another ^C ends it at once");
+    token_->endWaiting();
+  }
+
+  void showProgress() {
     std::size_t copied = 0;
     for (const auto& member : members_) copied += member->copied();
     bar_.show(copied);
   }
 
   const ha::GroupPolicy policy_;
-  const ProgressBar& bar_;
+  ProgressBar& bar_;
   std::vector<std::shared_ptr<CountedMember>> members_;
   base::SystemClock clock_;
   Remarks log_;
@@ -204,6 +234,7 @@ class Run {
   base::ThreadWorkers workers_;
   base::ThreadScheduler scheduler_;
   std::unique_ptr<ha::VirtualToken> token_;
+  bool isCutOff_ = false;
 };
 
 }  // namespace
@@ -221,7 +252,8 @@ base::Result<Reunion, Trouble> reunite(const config::Group& group, const config:
   policy.synchronize = true;
   policy.recoveryMode = ha::RecoveryMode::Enhanced;
   policy.recovery = {1, std::chrono::seconds(1), 0};
-  const ProgressBar bar(console, missing);
+  const Interruptible interruptible(Interruptible::Second::Ends);
+  ProgressBar bar(console, missing);
   Run run(policy, members, bar);
   console.note("synchronizing, members: " + std::to_string(members.size()) + "\n");
   if (const CK_RV rv = run.begin(pin); rv != CKR_OK) {
@@ -229,8 +261,9 @@ base::Result<Reunion, Trouble> reunite(const config::Group& group, const config:
                            "member " + members.front()->serial() + ": C_Login answers " + cryptoki::returnCodeName(rv),
                            "Nothing was copied."}};
   }
-  run.joinAll();
+  const bool isWhole = run.joinAll();
   bar.end();
+  if (!isWhole) return Failure{interrupted("What was copied stays; the next `hagroup synchronize` does the rest.")};
   Reunion reunion{{}, run.log().remarks()};
   const ha::GroupStatus status = run.status();
   for (std::size_t i = 0; i < status.members.size(); ++i) {

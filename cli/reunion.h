@@ -23,7 +23,8 @@ struct Reunion {
 /// Logs in to the first member that can be reached and has the others join it: each is given what it lacks, and gives
 /// what the others lack; what was destroyed or changed while they were apart follows its notes (CLONING.md, "Resync").
 /// Nothing is destroyed without a tombstone. Cut off anywhere, the next run does the rest; other processes that resync
-/// the group take turns with this one. Blocks until all is done; shows `console` how far it is, of `missing` objects.
+/// the group take turns with this one. Blocks until all is done; shows `console` how far it is, of `missing` objects,
+/// and for whom it waits. ^C ends it after an object: CKR_FUNCTION_CANCELED.
 ///
 /// The PIN is known to be the members': readContents() was here before. The group's own setting (HASynchronize) plays
 /// no part. Nobody else in this process may use the tokens meanwhile.

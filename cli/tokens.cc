@@ -94,7 +94,7 @@ base::Result<const Token*, Trouble> Tokens::named(const std::string& serial) con
   if (token == nullptr) {
     return Failure{Trouble{CKR_TOKEN_NOT_PRESENT,
                            "no module or server shows a token " + config::inQuotes(serial) + "; " + present(),
-                           "Modules are named in section p11ha of the configuration, servers in LunaSA Client."}};
+                           "client addModule adds a module, client addServer a server; nothing was changed."}};
   }
   if (token->isThere()) return token;
   return Failure{Trouble{token->rv,

@@ -68,7 +68,7 @@ std::optional<Trouble> tryModule(const std::string& path, const std::string& res
 /// The members of a group, in its order.
 std::vector<const Token*> membersOf(const config::Group& group, const Tokens& tokens);
 
-/// A slot number, as it was typed.
+/// A slot number, or another one, as it was typed.
 std::optional<unsigned> slotNumber(const std::string& text);
 
 }  // namespace p11ha::cli

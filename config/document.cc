@@ -105,7 +105,8 @@ void Document::report(const Problem& problem, Diagnostics& to) const {
                  "expected \"}\" of section " + name(problem.section) + " before the end of the file");
       return;
     case Problem::Kind::NulByte:
-      to.warning(problem.line, "", "expected text (ASCII or UTF-8), found a NUL byte");
+      to.error(problem.line, "", "expected text (ASCII or UTF-8), found a NUL byte",
+               "what cannot be read for it is ignored");
       return;
   }
 }

@@ -152,7 +152,7 @@ class Outliner {
     eachLine([this] {
       if (!sawNul_ && scan_.find('\0', begin_, end_) < end_) {
         sawNul_ = true;
-        problem(Problem::Kind::NulByte);
+        out_.problems.push_back({Problem::Kind::NulByte, line_, Problem::kNoSection});
       }
       if (out_.format == Format::Conf) {
         confLine();

@@ -65,7 +65,7 @@ struct Problem {
     StrayClose,      ///< `}` where no section is open
     NestedSection,   ///< a section begins before the one before it has ended
     Unterminated,    ///< the file ends inside a section
-    NulByte,         ///< the first NUL: not a text file, or one in UTF-16
+    NulByte,         ///< the first NUL, in no section: not a text file, or one in UTF-16
   };
   static constexpr std::size_t kNoSection = static_cast<std::size_t>(-1);
 

@@ -412,29 +412,53 @@ std::vector<KeyDescription> describeKeys() {
   return result;
 }
 
-std::optional<std::string> objection(std::string_view section, std::string_view key, std::string_view value) {
+namespace {
+
+/// A value as it is best written: a number without leading zeros, a word as the table spells it. Error: what read()
+/// would have against it.
+base::Result<std::string, std::string> settled(std::string_view section, std::string_view key, std::string_view value) {
   const Section* const known = findSection(section);
-  if (known == nullptr) return std::nullopt;
+  if (known == nullptr) return std::string(value);
   const auto row = findRow(*known, key);
   if (!row) {
-    if (!known->oursAlone) return std::nullopt;
-    return "expected a key of section " + std::string(known->name);
+    if (!known->oursAlone) return std::string(value);
+    return base::Failure{"expected a key of section " + std::string(known->name)};
   }
   Draft draft;
   const Target target = row->row->target(draft, row->place);
-  if (store(*row->row, target, value)) return std::nullopt;
-  return "expected " + expectation(*row->row, target) + found(value);
+  if (!store(*row->row, target, value))
+    return base::Failure{"expected " + expectation(*row->row, target) + found(value)};
+  std::string best = written(target);
+  return best.empty() ? std::string(value) : best;
 }
 
+}  // namespace
+
+std::optional<std::string> objection(std::string_view section, std::string_view key, std::string_view value) {
+  const auto best = settled(section, key, value);
+  return best ? std::nullopt : std::optional(best.error());
+}
+
+namespace {
+
+/// Where the document has the key of that name in the table: the entries, and which NN or label each holds.
+std::vector<std::pair<Entry, Place>> spelled(const Document& document, std::string_view section,
+                                             std::string_view name) {
+  std::vector<std::pair<Entry, Place>> result;
+  const Section* const known = findSection(section);
+  if (known == nullptr) return result;
+  for (Entry& entry : document.entries(section)) {
+    auto found = findRow(*known, entry.key);
+    if (found && found->row->name == name) result.emplace_back(std::move(entry), std::move(found->place));
+  }
+  return result;
+}
+
+}  // namespace
+
 std::string spelledIn(const Document& document, std::string_view section, std::string_view name, const Place& place) {
-  const auto isIt = [&](const Entry& entry) {
-    const Section* const known = findSection(section);
-    const auto found = known == nullptr ? std::nullopt : findRow(*known, entry.key);
-    return found && found->row->name == name && found->place.number == place.number &&
-           equalsIgnoringCase(found->place.label, place.label);
-  };
-  for (const Entry& entry : document.entries(section)) {
-    if (isIt(entry)) return entry.key;
+  for (const auto& [entry, at] : spelled(document, section, name)) {
+    if (at.number == place.number && equalsIgnoringCase(at.label, place.label)) return entry.key;
   }
   std::string key(name);
   std::string digits = std::to_string(place.number);
@@ -444,11 +468,20 @@ std::string spelledIn(const Document& document, std::string_view section, std::s
   return key;
 }
 
+std::vector<unsigned> numbersOf(const Document& document, std::string_view section, std::string_view name) {
+  std::vector<unsigned> numbers;
+  for (const auto& [entry, place] : spelled(document, section, name)) {
+    if (std::find(numbers.begin(), numbers.end(), place.number) == numbers.end()) numbers.push_back(place.number);
+  }
+  return numbers;
+}
+
 Edit put(Document& document, std::string_view section, std::string_view name, const Place& place,
          std::string_view value) {
   const std::string key = spelledIn(document, section, name, place);
-  if (auto wrong = objection(section, key, value)) return base::Failure{*std::move(wrong)};
-  return document.set(section, key, value);
+  const auto best = settled(section, key, value);
+  if (!best) return base::Failure{best.error()};
+  return document.set(section, key, *best);
 }
 
 bool drop(Document& document, std::string_view section, std::string_view name, const Place& place) {

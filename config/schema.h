@@ -42,7 +42,11 @@ struct Place {
 /// the table has it where the document has none. Any thread; cannot fail.
 std::string spelledIn(const Document& document, std::string_view section, std::string_view name, const Place& place);
 
-/// Document::set() of that key. Refused, too, where read() would object to the value: "expected ...".
+/// The numbers NN under which the document has the key `name` of the table, in its order.
+std::vector<unsigned> numbersOf(const Document& document, std::string_view section, std::string_view name);
+
+/// Document::set() of that key; a number is written without leading zeros, a word as the table spells it. Refused, too,
+/// where read() would object to the value: "expected ...".
 Edit put(Document& document, std::string_view section, std::string_view name, const Place& place,
          std::string_view value);
 

@@ -47,7 +47,7 @@ bool Group::awaitMember(std::chrono::nanoseconds atMost) {
   const base::Monotonic until = base::now() + atMost;
   base::Lock lock(viewsMutex_);
   for (;;) {
-    if (ended() || waitingEnded_) return false;
+    if (ended() || waitingEnded()) return false;
     if (callable() != 0) return true;
     if (base::now() >= until) return false;
     published_.waitUntil(viewsMutex_, until);
@@ -62,7 +62,7 @@ void Group::end() {
 
 void Group::endWaiting() {
   base::Lock lock(viewsMutex_);
-  waitingEnded_ = true;
+  waitingEnded_.store(true, std::memory_order_release);
   published_.notifyAll();
 }
 

@@ -79,8 +79,9 @@ class Group {
   /// RecoverWait: waits, by the machine's clock, until a call may go to some member; false if none came back in that
   /// time, or none will. Any thread.
   bool awaitMember(std::chrono::nanoseconds atMost) P11HA_EXCLUDES(viewsMutex_);
-  /// C_Finalize: nobody waits any more.
+  /// C_Finalize: nobody waits any more, nor does a resync go on after the object that it is at.
   void endWaiting() P11HA_EXCLUDES(viewsMutex_);
+  bool waitingEnded() const { return waitingEnded_.load(std::memory_order_acquire); }
 
   /// activeBasic: all members were lost, and the application has to begin anew. Any thread.
   bool ended() const { return ended_.load(std::memory_order_acquire); }
@@ -125,10 +126,10 @@ class Group {
   std::atomic<std::int64_t> coarseNow_{1};
   base::Mutex viewsMutex_;
   base::Condition published_;
-  bool waitingEnded_ P11HA_GUARDED_BY(viewsMutex_) = false;
   std::vector<std::unique_ptr<const GroupPolicy>> policies_ P11HA_GUARDED_BY(viewsMutex_);
   std::atomic<const GroupPolicy*> policy_{nullptr};
   std::atomic<bool> ended_{false};
+  std::atomic<bool> waitingEnded_{false};
   std::map<std::pair<MemberMask, MemberMask>, std::unique_ptr<const GroupView>> views_ P11HA_GUARDED_BY(viewsMutex_);
   std::atomic<const GroupView*> view_{nullptr};
 };

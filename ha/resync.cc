@@ -92,6 +92,7 @@ void Resync::applyNotes() {
 }
 
 Resync::Result Resync::inTurn(MemberMask here, const std::function<View(MemberMask)>& looked) {
+  if (group_.waitingEnded()) return {{CKR_FUNCTION_CANCELED}};
   View view = looked(here);
   if (!plan(view.state).empty()) {
     CK_OBJECT_HANDLE newest = 0;
@@ -136,6 +137,7 @@ void Resync::run(View& view, Turns& turns) {
   std::unique_ptr<Parcels> parcels;
   std::size_t copies = 0;
   for (const SyncAction& action : actions) {
+    if (group_.waitingEnded()) view.result.outcome = {CKR_FUNCTION_CANCELED};
     if (view.over()) return;
     view.state.here &= turns.renew();
     const bool isHere = (view.state.here & bit(action.member)) != 0;

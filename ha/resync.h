@@ -33,7 +33,8 @@ class Resync {
       : group_(group), catalog_(catalog), cloner_(cloner), records_(records) {}
 
   struct Result {
-    cryptoki::Outcome outcome{};     // of the member that came back, if it was lost or cannot be looked at
+    // Of the member that came back, if it was lost or cannot be looked at; CKR_FUNCTION_CANCELED: it was cut off.
+    cryptoki::Outcome outcome{};
     std::uint64_t tokenObjects = 0;  // copied to it
     bool isWhole = true;             // nothing was left to the next run
     bool hadTurn = true;             // else nothing was done on the member that came back

@@ -188,7 +188,8 @@ base::Monotonic Turn::sinceWhen(const Claim& claim) const {
   return known == seen_.end() ? base::now() : known->since;
 }
 
-void Turn::wait(const std::function<void()>& meanwhile) {
+void Turn::wait(const Meanwhile& meanwhile) {
+  const base::Monotonic begun = base::now();
   while (state_ == State::Held) {
     auto seen = look();
     if (!seen) return;
@@ -202,7 +203,10 @@ void Turn::wait(const std::function<void()>& meanwhile) {
     }
     // Tokens tell nobody of changes.
     std::this_thread::sleep_for(patience_.look);
-    if (meanwhile) meanwhile();
+    if (meanwhile && !meanwhile(base::now() - begun)) {
+      dropAll();
+      return forget();
+    }
     // Others that thought it dead may have gone ahead.
     if (!renew()) return;
   }

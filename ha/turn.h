@@ -53,8 +53,10 @@ class Turn {
   /// Draws that number, which is above all that enter() returned of the members on which the owner wants a turn at
   /// once: as it has the same on each, no two owners wait for one another.
   void draw(std::uint64_t number);
-  /// Until nobody is before it. `meanwhile` is called now and then.
-  void wait(const std::function<void()>& meanwhile = {});
+  /// Until nobody is before it. `meanwhile` is called now and then, with how long it has waited, and says whether to go
+  /// on: else there is no turn.
+  using Meanwhile = std::function<bool(std::chrono::nanoseconds waited)>;
+  void wait(const Meanwhile& meanwhile = {});
 
   /// False where the member did not say whose turn it is, and after others took its owner for dead.
   bool isOurs() const { return state_ != State::Over; }

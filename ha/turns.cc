@@ -1,11 +1,18 @@
 #include "ha/turns.h"
 
 #include <algorithm>
+#include <chrono>
 #include <system_error>
 
 #include "base/quiet_thread.h"
 
 namespace p11ha::ha {
+namespace {
+
+constexpr std::chrono::milliseconds kNotable{1000};  // a turn of a process that lives is rarely longer
+constexpr std::chrono::milliseconds kUnchanged = Turn::Patience().unchanged;
+
+}  // namespace
 
 Turns::Turns(Group& group, MemberMask members, const std::array<std::uint32_t, kMaxMembers>& epochs,
              std::uint64_t owner) {
@@ -19,8 +26,17 @@ Turns::Turns(Group& group, MemberMask members, const std::array<std::uint32_t, k
   std::uint64_t highest = 0;
   for (Held& held : held_) highest = std::max(highest, held.turn->enter());
   for (Held& held : held_) held.turn->draw(highest + 1);
-  const auto meanwhile = [this]() P11HA_NO_THREAD_SAFETY_ANALYSIS { renewAll(); };
-  for (Held& held : held_) held.turn->wait(meanwhile);
+  bool isTold = false;
+  for (Held& held : held_) {
+    held.turn->wait([&](std::chrono::nanoseconds waited) P11HA_NO_THREAD_SAFETY_ANALYSIS {
+      renewAll();
+      if (!isTold && waited >= kNotable) {
+        isTold = true;
+        group.log(halog::TurnAwaited{held.member.serial, static_cast<std::uint64_t>(kUnchanged.count())});
+      }
+      return !group.waitingEnded();
+    });
+  }
   if (held_.empty()) return;
   try {
     renewing_ = base::quietThread([this] { stayAlive(); });

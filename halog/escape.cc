@@ -81,27 +81,32 @@ void appendHex(std::string& out, std::string_view bytes) {
   }
 }
 
-}  // namespace
-
-void appendEscaped(std::string& out, std::string_view text) {
-  std::size_t taken = plainPrefix(text.substr(0, kMaxTextBytes));
+// Quotes and backslashes get a backslash where they are `guarded`.
+void append(std::string& out, std::string_view text, bool guarded, std::size_t most) {
+  std::size_t taken = plainPrefix(text.substr(0, most));
   appendPlain(out, text.substr(0, taken));
   while (taken < text.size()) {
     const std::string_view rest = text.substr(taken);
     const Sequence next = decode(rest);
     const std::size_t size = next.size == 0 ? 1 : next.size;
-    if (taken + size > kMaxTextBytes) {
+    if (taken + size > most) {
       out += "...";
       return;
     }
     if (next.size == 0 || !harmless(next.point)) {
       appendHex(out, rest.substr(0, size));
     } else {
-      if (next.point == '"' || next.point == '\\') out += '\\';
+      if (guarded && (next.point == '"' || next.point == '\\')) out += '\\';
       out += rest.substr(0, size);
     }
     taken += size;
   }
 }
+
+}  // namespace
+
+void appendEscaped(std::string& out, std::string_view text) { append(out, text, true, kMaxTextBytes); }
+
+void appendHarmless(std::string& out, std::string_view line) { append(out, line, false, line.size()); }
 
 }  // namespace p11ha::halog

@@ -15,4 +15,8 @@ inline constexpr std::size_t kMaxTextBytes = 512;
 /// the reading direction become \xHH for each byte. Pure; any thread. May throw std::bad_alloc.
 void appendEscaped(std::string& out, std::string_view text);
 
+/// The same of a whole line of a log, for a terminal: in it quotes and backslashes stay, as they are escaped already
+/// where they had to be, and nothing is cut.
+void appendHarmless(std::string& out, std::string_view line);
+
 }  // namespace p11ha::halog

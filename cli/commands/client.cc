@@ -143,7 +143,7 @@ Answer addServer(Session& session, const Arguments& arguments) {
         }
         const std::string port = arguments.find("port").value_or(std::to_string(config::Server().port));
         for (const config::Server& server : now.client.servers) {
-          if (!config::equalsIgnoringCase(server.name, name) || std::to_string(server.port) != port) continue;
+          if (!config::equalsIgnoringCase(server.name, name) || server.port != slotNumber(port)) continue;
           return Trouble{CKR_ARGUMENTS_BAD, "server " + name + " is configured already", kUnchanged};
         }
         const config::Place place{freeNumber(document, kServers, {"ServerNameNN", "ServerPortNN"}), {}};

@@ -34,9 +34,9 @@ void append(Findings& to, Findings from) {
 }
 
 // What is to be seen without a PIN, then with it. A refused one is a finding; it is tried on one member only, of
-// all groups.
-void checkGroup(const config::Group& group, const config::Settings& settings, const Tokens& tokens,
-                std::optional<base::SecureBytes>& pin, bool& refused, Findings& findings) {
+// all groups. Trouble: it was interrupted.
+std::optional<Trouble> checkGroup(const config::Group& group, const config::Settings& settings, const Tokens& tokens,
+                                  std::optional<base::SecureBytes>& pin, bool& refused, Findings& findings) {
   const auto members = membersOf(group, tokens);
   for (std::size_t i = 0; i < members.size(); ++i)
     append(findings, checkToken(group.members[i], members[i], std::time(nullptr)));
@@ -46,17 +46,19 @@ void checkGroup(const config::Group& group, const config::Settings& settings, co
   if (!pin) {
     findings.push_back({Weight::Note, subject, "what its members hold was not compared",
                         refused ? "Give its own PIN, with -group: the one given was refused." : "Give -password."});
-    return;
+    return std::nullopt;
   }
   const auto contents = readContents(members, &*pin);
+  if (!contents && contents.error().rv == CKR_FUNCTION_CANCELED) return contents.error();
   if (!contents) {
     refused = true;
     pin.reset();
     findings.push_back({Weight::Error, subject, contents.error().what, contents.error().next});
-    return;
+    return std::nullopt;
   }
   append(findings, checkContents(group, *contents));
   append(findings, checkDomain(group, settings, members, *pin));
+  return std::nullopt;
 }
 
 Reply shownFindings(const Findings& findings) {
@@ -90,7 +92,10 @@ Answer doctor(Session& session, const Arguments& arguments) {
   const Tokens tokens(*settings);
   append(findings, checkSources(*settings, tokens.complaints()));
   bool refused = false;
-  for (const config::Group& group : groups) checkGroup(group, *settings, tokens, *pin, refused, findings);
+  for (const config::Group& group : groups) {
+    if (auto trouble = checkGroup(group, *settings, tokens, *pin, refused, findings))
+      return Failure{*std::move(trouble)};
+  }
   Reply reply = shownFindings(findings);
   const auto errors = std::count_if(findings.begin(), findings.end(),
                                     [](const Finding& finding) { return finding.weight == Weight::Error; });

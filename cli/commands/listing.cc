@@ -24,6 +24,7 @@ base::Result<std::optional<SecureBytes>, Trouble> pinToLook(Session& session, co
   auto asked = session.console().askSecret(
       "        If you would like to see synchronization data for group " + group.label +
       ",\n        please enter the password for the group members.\n\n        Enter the password: ");
+  if (!asked && asked.error().isInterrupted) return Failure{interrupted("")};
   if (!asked || asked->empty()) return std::optional<SecureBytes>();
   return std::optional(*std::move(asked));
 }
@@ -62,7 +63,7 @@ Answer listGroups(Session& session, const Arguments& arguments) {
       auto read = readContents(membersOf(group, tokens), &**pin);
       if (read) {
         contents = *std::move(read);
-      } else if (groups.size() == 1) {
+      } else if (groups.size() == 1 || read.error().rv == CKR_FUNCTION_CANCELED) {
         return Failure{read.error()};
       } else {
         refused = {read.error().rv, "group " + config::inQuotes(group.label) + ": " + read.error().what,

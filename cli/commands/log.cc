@@ -5,6 +5,7 @@
 #include "cli/commands/subjects.h"
 #include "cli/log_tail.h"
 #include "cli/pause.h"
+#include "halog/escape.h"
 
 namespace p11ha::cli {
 namespace {
@@ -25,7 +26,8 @@ Answer setPath(Session& session, const std::string& given) {
 Answer setLength(Session& session, const std::string& length) {
   const auto changed = setAlone(session, "maxlength", "HAConfiguration", "logLen", length);
   if (!changed) return Failure{changed.error()};
-  return Reply{sentence("HA Log maximum file size was successfully set to " + length + ".")};
+  return Reply{
+      sentence("HA Log maximum file size was successfully set to " + std::to_string(changed->ha.logLength) + ".")};
 }
 
 Answer setStatus(Session& session, bool enabled) {
@@ -53,11 +55,21 @@ Answer show(Session& session) {
   return reply;
 }
 
+// Whoever may write the log may have written anything.
+std::string harmless(const std::vector<std::string>& lines) {
+  std::string text;
+  for (const std::string& line : lines) {
+    halog::appendHarmless(text, line);
+    text += '\n';
+  }
+  return text;
+}
+
 void follow(Session& session, LogTail& tail) {
   constexpr std::chrono::milliseconds kEvery{200};
   const Interruptible interruptible;
   do {
-    if (const std::string added = tail.more(); !added.empty()) session.console().out(added);
+    if (const std::string added = harmless(tail.more()); !added.empty()) session.console().out(added);
   } while (interruptible.pause(kEvery));
 }
 
@@ -74,8 +86,7 @@ Answer tail(Session& session, const Arguments& arguments) {
   }
   LogTail log(directory);
   const std::vector<std::string> lines = log.last(kLines);
-  std::string text;
-  for (const std::string& line : lines) text += line + "\n";
+  const std::string text = harmless(lines);
   if (!arguments.has("follow")) return Reply{text, Json{{"lines", lines}}};
   session.console().out("\n" + text);
   follow(session, log);

@@ -70,9 +70,10 @@ base::Result<Existing, Trouble> askAboutExisting(Session& session, const Argumen
     const auto asked = session.console().ask(
         "        Type 'copy' to keep them and propagate them within the HA group, 'remove' to remove\n"
         "        them, or 'quit' to stop: ");
+    if (!asked && asked.error().isInterrupted) return Failure{interrupted(kUnchanged)};
     if (!asked) {
       return Failure{Trouble{CKR_ARGUMENTS_BAD,
-                             "the new member holds objects (" + std::to_string(objects) + "), and " + asked.error(),
+                             "the new member holds objects (" + std::to_string(objects) + "), and " + asked.error().why,
                              "Say by -objects what is to become of them: copy or remove."}};
     }
     answer = *asked;
@@ -88,8 +89,7 @@ base::Result<Existing, Trouble> decide(Session& session, const Arguments& argume
   const Token* const alone[] = {&token};
   const auto contents = readContents(alone, &pin);
   if (!contents) return Failure{contents.error()};
-  if (contents->read.front() != CKR_OK)
-    return Failure{refusedPin(token.serial(), "the user's", contents->read.front())};
+  if (contents->read.front() != CKR_OK) return Failure{refusedPin(token.serial(), CKU_USER, contents->read.front())};
   if (contents->items.empty()) return Existing::Copy;
   return askAboutExisting(session, arguments, contents->items.size());
 }
@@ -191,7 +191,7 @@ std::optional<Trouble> samePin(const std::vector<const Token*>& members, const S
     ha::domain::TokenSession session(*member->member);
     CK_RV rv = session.open().rv;
     if (rv == CKR_OK) rv = session.login(CKU_USER, pin).rv;
-    if (rv != CKR_OK) return refusedPin(member->serial(), "the user's", rv);
+    if (rv != CKR_OK) return refusedPin(member->serial(), CKU_USER, rv);
     return std::nullopt;
   }
   return Trouble{CKR_TOKEN_NOT_PRESENT,
@@ -200,8 +200,8 @@ std::optional<Trouble> samePin(const std::vector<const Token*>& members, const S
 }
 
 // The group as it is now, with what its members hold.
-Answer afterChange(Session& session, const std::string& first, const config::Settings& settings, const Group& group,
-                   const Tokens& tokens, const SecureBytes* pin) {
+Reply afterChange(Session& session, const std::string& first, const config::Settings& settings, const Group& group,
+                  const Tokens& tokens, const SecureBytes* pin) {
   std::optional<Contents> contents;
   if (pin != nullptr) {
     auto read = readContents(membersOf(group, tokens), pin);
@@ -221,19 +221,22 @@ Answer afterChange(Session& session, const std::string& first, const config::Set
 }
 
 // What the group holds already goes to the new member, and what that holds to the others. What fails at it shows in the
-// listing that follows.
-void propagate(Session& session, const Group& group, const config::Settings& settings, const Tokens& tokens,
-               const SecureBytes& pin) {
-  if (!group.synchronize) return;
+// listing that follows; trouble: it was interrupted.
+std::optional<Trouble> propagate(Session& session, const Group& group, const config::Settings& settings,
+                                 const Tokens& tokens, const SecureBytes& pin) {
+  if (!group.synchronize) return std::nullopt;
   const auto contents = readContents(membersOf(group, tokens), &pin);
-  if (!contents || !contents->needsSync()) return;
+  if (!contents || !contents->needsSync()) return std::nullopt;
   const auto done = reunite(group, settings, tokens, pin, contents->missing(), session.console());
-  if (!done) return session.console().note(done.error().what + "\n");
+  if (!done && done.error().rv == CKR_FUNCTION_CANCELED) return done.error();
+  if (!done) session.console().note(done.error().what + "\n");
+  if (!done) return std::nullopt;
   for (const Reunion::Member& member : done->members) {
     if (member.rv != CKR_OK)
       session.console().note("member " + member.serial + ": " + cryptoki::returnCodeName(member.rv) + "\n");
   }
   for (const std::string& remark : done->remarks) session.console().note(remark + "\n");
+  return std::nullopt;
 }
 
 Answer addMember(Session& session, const Arguments& arguments) {
@@ -271,9 +274,12 @@ Answer addMember(Session& session, const Arguments& arguments) {
   };
   const auto saved = join(session, {**token, *pins, *existing}, members, edit);
   if (!saved) return Failure{saved.error()};
-  propagate(session, changed, *saved, tokens, pins->user);
-  return afterChange(session, "Member " + serial + " successfully added to group " + changed.label + ".", *saved,
-                     changed, tokens, &pins->user);
+  auto trouble = propagate(session, changed, *saved, tokens, pins->user);
+  Reply reply = afterChange(session, "Member " + serial + " successfully added to group " + changed.label + ".", *saved,
+                            changed, tokens, &pins->user);
+  if (!trouble) return reply;
+  trouble->soFar = std::move(reply);
+  return Failure{*std::move(trouble)};
 }
 
 std::optional<Trouble> withoutMember(Group& group, const std::string& serial) {

@@ -183,7 +183,7 @@ std::optional<Trouble> changeAll(const std::vector<const Token*>& members, const
     if (uninterrupted.pending() != 0) {
       if (uninterrupted.pending() == SIGINT)
         uninterrupted.forget();  // it ends the command, which says what became of it
-      return Trouble{CKR_FUNCTION_CANCELED, "interrupted", rolledBack(changed, before, now)};
+      return interrupted(rolledBack(changed, before, now));
     }
     const CK_RV rv = setPin(*token, before, now);
     if (rv == CKR_OK) {

@@ -9,29 +9,25 @@ namespace {
 
 using base::Failure;
 
-Answer setOne(Session& session, std::string_view option, std::string_view section, std::string_view key,
-              const std::string& value, const std::string& done) {
-  const auto changed = setAlone(session, option, section, key, value);
-  if (!changed) return Failure{changed.error()};
-  return Reply{sentence(done)};
-}
-
 Answer retry(Session& session, const Arguments& arguments) {
-  const std::string count = arguments.text("count");
-  return setOne(session, "count", "HAConfiguration", "reconnAtt", count,
-                "HA Auto Recovery Count has been set to " + count);
+  const auto changed = setAlone(session, "count", "HAConfiguration", "reconnAtt", arguments.text("count"));
+  if (!changed) return Failure{changed.error()};
+  return Reply{sentence("HA Auto Recovery Count has been set to " + std::to_string(changed->ha.reconnectAttempts))};
 }
 
 Answer interval(Session& session, const Arguments& arguments) {
-  const std::string seconds = arguments.text("interval");
-  return setOne(session, "interval", "HAConfiguration", "AutoReconnectInterval", seconds,
-                "HA Auto Recovery Interval has been set to " + seconds + " seconds.");
+  const auto changed =
+      setAlone(session, "interval", "HAConfiguration", "AutoReconnectInterval", arguments.text("interval"));
+  if (!changed) return Failure{changed.error()};
+  return Reply{sentence("HA Auto Recovery Interval has been set to " +
+                        std::to_string(changed->ha.autoReconnectInterval.count()) + " seconds.")};
 }
 
 Answer recoveryMode(Session& session, const Arguments& arguments) {
   const std::string mode = arguments.text("mode");
-  return setOne(session, "mode", "VirtualToken", "VirtualTokenActiveRecovery", mode,
-                "HA Auto Recovery Mode has been set to " + mode + " mode.");
+  const auto changed = setAlone(session, "mode", "VirtualToken", "VirtualTokenActiveRecovery", mode);
+  if (!changed) return Failure{changed.error()};
+  return Reply{sentence("HA Auto Recovery Mode has been set to " + mode + " mode.")};
 }
 
 Answer recover(Session& session, const Arguments& arguments) {

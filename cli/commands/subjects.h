@@ -16,11 +16,13 @@ std::vector<Command> statusCommands();
 std::vector<Command> logCommands();
 std::vector<Command> slotCommands();
 std::vector<Command> clientCommands();
+std::vector<Command> clientRemovalCommands();
 std::vector<Command> generalCommands();
 
 inline constexpr std::vector<Command> (*kSubjects[])() = {
-    membershipCommands, groupSettingsCommands, synchronizeCommands, listingCommands, statusCommands, doctorCommands,
-    recoveryCommands,   logCommands,           partitionCommands,   slotCommands,    clientCommands, generalCommands,
+    membershipCommands, groupSettingsCommands, synchronizeCommands, listingCommands,   statusCommands,
+    doctorCommands,     recoveryCommands,      logCommands,         partitionCommands, slotCommands,
+    clientCommands,     clientRemovalCommands, generalCommands,
 };
 
 }  // namespace p11ha::cli

@@ -5,6 +5,7 @@
 #include "cli/commands/subjects.h"
 #include "cli/contents.h"
 #include "cli/domain_setup.h"
+#include "cli/pause.h"
 #include "cli/pins.h"
 #include "cli/reunion.h"
 #include "cli/tokens.h"
@@ -107,6 +108,7 @@ Answer synchronize(Session& session, const Arguments& arguments) {
   if (!settings) return Failure{settings.error()};
   const auto group = findGroup(*settings, arguments.text("group"));
   if (!group) return Failure{group.error()};
+  const Interruptible interruptible(Interruptible::Second::Ends);
   const Tokens tokens(*settings, session.console());
   const auto pin = pinFor(session, arguments, "password");
   if (!pin) return Failure{pin.error()};

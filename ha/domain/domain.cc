@@ -111,6 +111,7 @@ class Joining {
   bool logIn(Participant& participant, CK_USER_TYPE user, const SecureBytes& pin, Outcome& outcome) {
     outcome = participant.session.login(user, pin);
     if (!isRefusedPin(outcome)) return true;
+    report_.refusal = {participant.report.serial, user, outcome.rv};
     return fail("member " + participant.report.serial + ": the PIN of " +
                 (user == CKU_SO ? "the Security Officer" : "the user") + " is refused (" +
                 cryptoki::returnCodeName(outcome.rv) + "); no other member was asked");
@@ -184,6 +185,8 @@ class Joining {
       participant.report.letThrough = std::move(admission.letThrough);
       participant.report.reason = std::move(admission.obstacle);
       if (isRefusedPin(admission.outcome)) {
+        // The user's was taken before.
+        report_.refusal = {participant.report.serial, CKU_SO, admission.outcome.rv};
         return fail("member " + participant.report.serial + ": " + participant.report.reason +
                     "; no other member was asked");
       }

@@ -52,6 +52,13 @@ struct Report {
   };
   Result result = Result::NotDone;
   std::string problem;
+  /// NotDone for this: the PIN of `user` which a member did not take, and what it answered.
+  struct Refusal {
+    std::string serial;
+    CK_USER_TYPE user;
+    CK_RV rv;
+  };
+  std::optional<Refusal> refusal;
   std::optional<Generation> generation;  // that they hold; of a plan: the one there would be, with other random bytes
   std::vector<MemberReport> members;     // as the candidates
 };

@@ -73,10 +73,48 @@ TEST_F(Interactive, EndsTheQuestionForAPinAtAnInterrupt) {
   hacm.type("partition contents -se " + store.serial(0) + "\n");
   hacm.until("Enter the password: ");
   hacm.type("12\003");
-  hacm.until("Command Result : 0x7");
+  hacm.until(
+      "Error: interrupted.\r\n        Nothing was changed.\r\n\r\nCommand Result : 0x50 (CKR_FUNCTION_CANCELED)");
   hacm.until("hacm:> ");
   hacm.type("ha haonly -show\n");
   hacm.until("(HA Only is enabled)");
+}
+
+TEST_F(Interactive, IsOverWhereAPinIsInterrupted) {
+  OnTerminal hacm({kHacm, "partition", "contents", "-se", store.serial(0)});
+  hacm.until("Enter the password: ");
+  hacm.type("12\003");
+  hacm.until("Command Result : 0x50 (CKR_FUNCTION_CANCELED)");
+  EXPECT_EQ(hacm.end(), 1);
+  EXPECT_TRUE(hacm.echoes());
+}
+
+TEST_F(Interactive, AsksForNoOtherGroupsPinAfterAnInterrupt) {
+  std::ofstream(configuration, std::ios::app)
+      << "VirtualToken = {\nVirtualToken01Label = g;\nVirtualToken01SN = 18;\nVirtualToken01Members = "
+      << store.serial(0) << ";\n}\n";
+  OnTerminal hacm({kHacm, "ha", "listgroups"});
+  hacm.until("Enter the password: ");
+  hacm.type("\003");
+  EXPECT_THAT(hacm.until("Command Result : 0x50 (CKR_FUNCTION_CANCELED)"), Not(HasSubstr("Enter the password")));
+  EXPECT_EQ(hacm.end(), 1);
+}
+
+TEST_F(Interactive, EndsTheQuestionWhatBecomesOfObjectsAtAnInterrupt) {
+  const std::string file = (store.folder() / "data").string();
+  std::ofstream(file) << "data";
+  ASSERT_EQ(
+      runCommandLine("pkcs11-tool --module " + std::string(kSoftHsmModule) + " --token-label member1 --login --pin " +
+                     store.pin() + " --write-object " + file + " --type data --label one 2>&1")
+          .status,
+      0);
+  OnTerminal hacm({kHacm, "-q"});
+  hacm.until("hacm:> ");
+  hacm.type("hagroup createGroup -se " + store.serial(0) + " -l g -p " + store.pin() + "\n");
+  hacm.until("or 'quit' to stop: ");
+  hacm.type("\003");
+  hacm.until("Command Result : 0x50 (CKR_FUNCTION_CANCELED)");
+  hacm.until("hacm:> ");
 }
 
 TEST_F(Interactive, LeavesTheTerminalWithItsEcho) {

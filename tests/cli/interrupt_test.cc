@@ -16,9 +16,11 @@ namespace p11ha::tests::interrupt {
 namespace {
 
 using testing::HasSubstr;
+using testing::Not;
 
 constexpr const char* kHacm = P11HA_BINARY_DIR "/bin/hacm";
 constexpr const char* kNewPin = "1234-new";
+constexpr int kObjects = 12;
 
 class Interrupt : public testing::Test {
  protected:
@@ -58,6 +60,14 @@ class Interrupt : public testing::Test {
                                    kSoftHsmModule + " --token-label member1 --login --pin " + store.pin() +
                                    " --write-object " + file + " --type data --label object$i || exit; done 2>&1");
     ASSERT_EQ(put.status, 0) << put.text;
+  }
+
+  void isMadeUpFor(const testing::Matcher<std::string>& saying) const {
+    EXPECT_THAT(hacm("hagroup listGroups -password " + store.pin()), HasSubstr("Needs sync:  yes"));
+    EXPECT_THAT(hacm("hagroup synchronize -group demo -password " + store.pin()),
+                testing::AllOf(saying, HasSubstr("Group demo is synchronized.")));
+    EXPECT_THAT(hacm("partition contents -group demo -password " + store.pin()), HasSubstr("Number of objects: 12"));
+    EXPECT_THAT(hacm("hagroup listGroups -password " + store.pin()), HasSubstr("Needs sync:  no"));
   }
 
   // While that member's PIN is being changed.
@@ -109,7 +119,6 @@ TEST_F(Interrupt, OfAPinsChangeByDeathIsFinishedByTheNextRun) {
 }
 
 TEST_F(Interrupt, OfASynchronizationIsMadeUpForByTheNextRun) {
-  constexpr int kObjects = 12;
   makeGroup();
   putObjects(kObjects);
   tell("delay" + member(1) + "C_CreateObject 100");
@@ -118,13 +127,58 @@ TEST_F(Interrupt, OfASynchronizationIsMadeUpForByTheNextRun) {
   tell("hang" + member(1) + "C_CreateObject");
   awaitHeld(1, "C_CreateObject");
   copying.type("\003");
+  copying.until("interrupted: it ends after the object that it is at; another ^C ends it at once");
+  tell("heal");
+  copying.until("the next `hagroup synchronize` does the rest.\r\n\r\nCommand Result : 0x50 (CKR_FUNCTION_CANCELED)");
+  EXPECT_EQ(copying.end(), 1);
+  isMadeUpFor(Not(HasSubstr("waiting for")));
+}
+
+TEST_F(Interrupt, OfASynchronizationEndsTheCommandAndNotTheManager) {
+  makeGroup();
+  putObjects(kObjects);
+  tell("delay" + member(1) + "C_CreateObject 100");
+  OnTerminal manager({kHacm, "-q"});
+  manager.until("hacm:> ");
+  manager.type("hagroup synchronize -group demo -password " + store.pin() + "\n");
+  manager.until(" of 12 objects");
+  manager.type("\003");
+  manager.until("Command Result : 0x50 (CKR_FUNCTION_CANCELED)");
+  manager.until("hacm:> ");
+  tell("heal");
+  manager.type("hagroup synchronize -group demo -password " + store.pin() + "\n");
+  manager.until("Group demo is synchronized.");
+}
+
+TEST_F(Interrupt, OfASynchronizationTwiceIsMadeUpForByTheNextRun) {
+  makeGroup();
+  putObjects(kObjects);
+  tell("delay" + member(1) + "C_CreateObject 100");
+  OnTerminal copying({kHacm, "hagroup", "synchronize", "-group", "demo", "-password", store.pin()});
+  copying.until(" of 12 objects");
+  tell("hang" + member(1) + "C_CreateObject");
+  awaitHeld(1, "C_CreateObject");
+  copying.type("\003");
+  copying.until("another ^C ends it at once");
+  copying.type("\003");
   EXPECT_EQ(copying.end(), -1) << "ended by the signal";
   tell("heal");
-  EXPECT_THAT(hacm("hagroup listGroups -password " + store.pin()), HasSubstr("Needs sync:  yes"));
-  EXPECT_THAT(hacm("hagroup synchronize -group demo -password " + store.pin()),
-              HasSubstr("Group demo is synchronized."));
-  EXPECT_THAT(hacm("partition contents -group demo -password " + store.pin()), HasSubstr("Number of objects: 12"));
-  EXPECT_THAT(hacm("hagroup listGroups -password " + store.pin()), HasSubstr("Needs sync:  no"));
+  isMadeUpFor(HasSubstr("waiting for another process to end its resync on member "));
+}
+
+TEST_F(Interrupt, OfAJoiningMemberLeavesItInTheGroup) {
+  makeGroup();
+  putObjects(kObjects);
+  hacm("hagroup removeMember -group demo -serialNumber " + store.serial(1));
+  tell("delay" + member(1) + "C_CreateObject 100");
+  OnTerminal joining({kHacm, "hagroup", "addMember", "-group", "demo", "-se", store.serial(1), "-p", store.pin()});
+  joining.until(" of 12 objects");
+  joining.type("\003");
+  joining.until("Member " + store.serial(1) + " successfully added to group demo.");
+  joining.until("the next `hagroup synchronize` does the rest.\r\n\r\nCommand Result : 0x50 (CKR_FUNCTION_CANCELED)");
+  EXPECT_EQ(joining.end(), 1);
+  tell("heal");
+  isMadeUpFor(testing::_);
 }
 
 TEST_F(Interrupt, OfANewGroupsDomainIsMadeUpForByTheNextRun) {

@@ -59,6 +59,10 @@ said "$P11HA_MEMBER_3"
 hacm hagroup createGroup -serialNumber "$P11HA_MEMBER_1" -label demo -password env:P11HA_PIN -sopassword env:P11HA_SO_PIN
 hacm hagroup addMember -serialNumber "$P11HA_MEMBER_2" -group demo -password env:P11HA_PIN -sopassword env:P11HA_SO_PIN
 hacm hagroup addMember -serialNumber "$P11HA_MEMBER_3" -group demo -password env:P11HA_PIN -sopassword env:P11HA_SO_PIN
+hacm client removeServer -server localhost -port "${ports[0]}" && failed "a server goes with a group's member"
+said "member $P11HA_MEMBER_2 of group \"demo\" is on server localhost:${ports[0]}"
+hacm client removeModule -path "$(sed -n 's/.*Module00Path = \(.*\);/\1/p' "$conf")" && failed "a module goes with a member"
+said "member $P11HA_MEMBER_1 of group \"demo\" is on module"
 hacm hagroup doctor -password env:P11HA_PIN
 said "all members that are there share a cloning domain"
 said "certificate $folder/cluster/pki/client.pem: it expires on"
@@ -101,6 +105,12 @@ hacm hagroup synchronize -group demo -password env:P11HA_PIN
 hacm hagroup halog -tail
 said "has dropped member: $P11HA_MEMBER_2"
 said "detected new member member: $P11HA_MEMBER_3"
+
+hacm hagroup removeMember -group demo -serialNumber "$P11HA_MEMBER_2"
+cluster kill 2
+hacm client removeServer -server localhost -port "${ports[0]}"
+said "Server localhost:${ports[0]} was successfully removed."
+more
 
 exec 9>&-
 wait "$loop" || failed "the application: $(cat "$folder/loop.txt")"

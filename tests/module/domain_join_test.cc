@@ -179,7 +179,29 @@ TEST_F(DomainJoin, AWrongPinIsGivenToOneMemberOnly) {
   EXPECT_EQ(report.result, Report::Result::NotDone);
   EXPECT_EQ(report.problem, "member " + store.serial(0) +
                                 ": the PIN of the user is refused (CKR_PIN_INCORRECT); no other member was asked");
+  ASSERT_TRUE(report.refusal);
+  EXPECT_EQ(report.refusal->user, CK_USER_TYPE{CKU_USER});
   EXPECT_EQ(asked, 1U);
+}
+
+TEST_F(DomainJoin, AnOfficersPinThatIsRefusedIsGivenToOneMemberOnly) {
+  for (const CK_RV rv : {CKR_PIN_INCORRECT, CKR_PIN_LOCKED}) {
+    std::size_t asked = 0;
+    for (auto& member : members) {
+      member->intercept = [&](Member&, const Call& call) -> std::optional<Outcome> {
+        if (call.fn != Fn::Login || call.get<CK_USER_TYPE>(1) != CKU_SO) return std::nullopt;
+        ++asked;
+        return Outcome{rv};
+      };
+    }
+    const Report report = join();
+    EXPECT_EQ(report.result, Report::Result::NotDone);
+    ASSERT_TRUE(report.refusal);
+    EXPECT_EQ(report.refusal->serial, store.serial(0));
+    EXPECT_EQ(report.refusal->user, CK_USER_TYPE{CKU_SO});
+    EXPECT_EQ(report.refusal->rv, rv);
+    EXPECT_EQ(asked, 1U);
+  }
 }
 
 TEST_F(DomainJoin, WithoutTheOfficerThereAreOpenKeysOnly) {

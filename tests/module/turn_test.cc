@@ -23,7 +23,7 @@ using std::chrono_literals::operator""ms;
 class Taken : public Turn {
  public:
   Taken(cryptoki::Member& member, CK_SESSION_HANDLE session, std::uint64_t owner, const Patience& patience,
-        const std::function<void()>& meanwhile = {})
+        const Meanwhile& meanwhile = {})
       : Turn(member, session, owner, patience) {
     draw(enter() + 1);
     wait(meanwhile);
@@ -131,6 +131,15 @@ TEST_F(TurnTest, WhatARenewalReplacesStandsUntilTheNext) {
   EXPECT_EQ(claims(session), 0U);
 }
 
+TEST_F(TurnTest, WhoWaitsNoLongerHasNoTurnAndLeavesNoClaim) {
+  const CK_SESSION_HANDLE session = open();
+  plant(session, "1 77 0");
+  const Taken turn(*members[0], session, Turn::drawOwner(), {1ms, 600'000ms},
+                   [](std::chrono::nanoseconds waited) { return waited < 3ms; });
+  EXPECT_FALSE(turn.isOurs());
+  EXPECT_EQ(claims(session), 1U);
+}
+
 TEST_F(TurnTest, OneThatIsRenewedIsWaitedFor) {
   const CK_SESSION_HANDLE session = open();
   std::atomic<bool> over{false};
@@ -222,8 +231,9 @@ TEST_F(TurnTest, OneThatWaitsShowsThatItIsAlive) {
   const auto follow = [&](int expected) {
     const CK_SESSION_HANDLE own = open();
     bool hasWaited = false;
-    const Taken turn(*members[0], own, Turn::drawOwner(), {1ms, 1000ms}, [&] {
+    const Taken turn(*members[0], own, Turn::drawOwner(), {1ms, 1000ms}, [&](std::chrono::nanoseconds) {
       if (!std::exchange(hasWaited, true)) ++waits;
+      return true;
     });
     EXPECT_EQ(++order, expected);
   };

@@ -138,8 +138,10 @@ TEST(SettingsFindings, ModulesAreChecked) {
 
 TEST(SettingsFindings, TextWithNulBytesIsRefused) {
   EXPECT_EQ(complaints(std::string("HAConfiguration = {\nhaLogPath = /a\0b;\n}\n", 40)),
-            (Lines{"W f:2: expected text (ASCII or UTF-8), found a NUL byte",
+            (Lines{"E f:2: expected text (ASCII or UTF-8), found a NUL byte; what cannot be read for it is ignored",
                    "E f:2: haLogPath: expected a text, found \"/a\\x00b\"; it is ignored"}));
+  EXPECT_EQ(complaints(std::string("Misc = {\nToolsDir = /a\0b;\n}\n", 28)),
+            (Lines{"E f:2: expected text (ASCII or UTF-8), found a NUL byte; what cannot be read for it is ignored"}));
 }
 
 TEST(SettingsFindings, NastyFilesAreRead) {

@@ -26,6 +26,12 @@ TEST(Escape, KeepsOneLine) {
   EXPECT_EQ(escaped("\xE2\x80\xA8\xE2\x80\xA9"), "\\xE2\\x80\\xA8\\xE2\\x80\\xA9") << "line and paragraph separator";
 }
 
+TEST(Escape, ALineKeepsItsQuotesAndItsLength) {
+  std::string out;
+  appendHarmless(out, "as a \"PASSWORD\" \\x0A\x1B[2J\r" + std::string(kMaxTextBytes, 'x'));
+  EXPECT_EQ(out, "as a \"PASSWORD\" \\x0A\\x1B[2J\\x0D" + std::string(kMaxTextBytes, 'x'));
+}
+
 TEST(Escape, ShowsWhatTurnsTheReadingDirection) {
   EXPECT_EQ(escaped("a\xE2\x80\xAE"), "a\\xE2\\x80\\xAE");
   EXPECT_EQ(escaped("\xE2\x81\xA6"), "\\xE2\\x81\\xA6");

@@ -64,6 +64,7 @@ const std::vector<Event> kEvents = {
     AmbiguousObject{.object = kObject, .member = "1234840370164"},
     DestroyedApart{.object = kObject, .member = "1234840370164"},
     ChangeGaveWay{.object = kObject, .attributes = "CKA_LABEL", .member = "1234840370164"},
+    TurnAwaited{.member = "1234840370164", .milliseconds = 20000},
     MemberHung{.member = "1234840370164", .function = "C_Sign", .milliseconds = 20000},
     CallPoisoned{.function = "C_Sign", .first = "1234840370164", .second = "1234924189183"},
     PinNotChanged{.function = "C_Sign", .member = "1234840370164"},
