@@ -76,6 +76,15 @@ class Group {
   /// Of these, the ones that no call has just found gone.
   MemberMask well(MemberMask mask) const;
 
+  /// Those that changes of objects go to: who is in sync, and members under recovery that get what they lacked. Of
+  /// these, the ones that no call has just found gone.
+  MemberMask receivers() const { return well(view().synced | receiving_.load(std::memory_order_acquire)); }
+  /// The member's recovery: from now on nothing is made that it lacks.
+  void receive(const GroupMember& member) { receiving_.fetch_or(bit(member.index), std::memory_order_acq_rel); }
+  /// False: it has been lost since receive(), or there was none.
+  bool isReceiving(const GroupMember& member) const { return (receiving_.load() & bit(member.index)) != 0; }
+  void stopReceiving(const GroupMember& member) { receiving_.fetch_and(~bit(member.index), std::memory_order_acq_rel); }
+
   /// RecoverWait: waits, by the machine's clock, until a call may go to some member; false if none came back in that
   /// time, or none will. Any thread.
   bool awaitMember(std::chrono::nanoseconds atMost) P11HA_EXCLUDES(viewsMutex_);
@@ -132,6 +141,7 @@ class Group {
   std::atomic<bool> waitingEnded_{false};
   std::map<std::pair<MemberMask, MemberMask>, std::unique_ptr<const GroupView>> views_ P11HA_GUARDED_BY(viewsMutex_);
   std::atomic<const GroupView*> view_{nullptr};
+  std::atomic<MemberMask> receiving_{0};
 };
 
 }  // namespace p11ha::ha

@@ -170,7 +170,7 @@ CK_RV KeyGeneration::make(Session& session, Making& making) {
       !group_.policy().synchronize || (making.wantsToken() && (!session.readWrite() || !making.copyable()));
   for (std::size_t tries = 0; !plain && tries < group_.members.size(); ++tries) {
     // With one member left there is nobody to clone to, but a key that could never be cloned is still to be refused.
-    if (std::popcount(group_.view().synced) < 2 && !keys_.deniesUnreplicated()) break;
+    if (std::popcount(group_.receivers()) < 2 && !keys_.deniesUnreplicated()) break;
     if (const auto rv = staged(session, making)) return *rv;
   }
   return directly(session, making);
@@ -403,7 +403,7 @@ CK_RV KeyGeneration::makeLasting(Session& session, Making& making) {
     const Part& part = making.parts[i];
     const std::string& why = part.obstacle.empty() ? part.reason : part.obstacle;
     if (!why.empty()) keys_.logUnreplicated(objects[i], why);
-    keys_.askAgain(session, objects[i], *maker.member, maker.epoch, group_.view().synced);
+    keys_.askAgain(session, objects[i], *maker.member, maker.epoch, group_.receivers());
     if (why.empty()) keys_.cloneToReturned(session, objects[i], *maker.member, maker.epoch, made);
   }
   knowByPublicHalf(objects);

@@ -72,7 +72,7 @@ Identity assumedOf(const Call& call, const NamedObjects& named) {
 }  // namespace
 
 MemberMask KeyManagement::others(const GroupMember& but) const {
-  return group_.policy().synchronize ? group_.view().synced & ~bit(but.index) : 0;
+  return group_.policy().synchronize ? group_.receivers() & ~bit(but.index) : 0;
 }
 
 Identity KeyManagement::identityOn(Session& session, GroupMember& member, std::uint32_t epoch, CK_OBJECT_HANDLE handle,
@@ -354,7 +354,7 @@ CK_RV KeyManagement::alter(Session& session, const Call& call, const Asked& aske
     const std::span attributes(call.get<const CK_ATTRIBUTE*>(2), call.get<CK_ULONG>(3));
     if (!object->isSessionObject()) missed_.changed(session, known, object, attributes, reached);
     // Whoever brings a member back or gives it the object may have looked for change records too early.
-    const MemberMask late = reached.unsure & group_.view().synced;
+    const MemberMask late = reached.unsure & group_.receivers();
     if (late != 0 && !object->isSessionObject()) catalog_.refresh(late);
     if (late != 0) elsewhere(session, object, reached.done, call);
   }
@@ -388,7 +388,7 @@ void KeyManagement::remove(Session& session, const ObjectPtr& object, const note
 // Whoever puts a copy somewhere looks for tombstones afterwards (Resync::takeBack), as this looks for copies after it
 // has written one: one of the two finds the other.
 void KeyManagement::removeLate(Session& session, const notes::Subject& about) {
-  for (GroupMember& member : group_.each(group_.well(group_.view().synced))) {
+  for (GroupMember& member : group_.each(group_.receivers())) {
     const std::uint32_t epoch = member.epoch.load(std::memory_order_acquire);
     for (const ObjectPtr& late : catalog_.findNew(about, member, epoch)) {
       const CK_OBJECT_HANDLE there = late->at(member.index, epoch);
@@ -401,7 +401,7 @@ void KeyManagement::removeLate(Session& session, const notes::Subject& about) {
 Reached KeyManagement::elsewhere(Session& session, const ObjectPtr& object, MemberMask done, Call call) {
   Reached reached{done, 0};
   MemberMask unclear = 0;
-  for (GroupMember& member : group_.each(group_.view().synced & ~done)) {
+  for (GroupMember& member : group_.each(group_.receivers() & ~done)) {
     const std::uint32_t epoch = member.epoch.load(std::memory_order_acquire);
     // One that only looks like it is proved first: it may be another key.
     const CK_OBJECT_HANDLE there =

@@ -123,8 +123,10 @@ Management::Change Management::meet(unsigned member, const MemberEvent& event) {
 void Management::announce(const Change& change) {
   GroupMember& member = group_.member(change.member);
   // What was opened or bound before is void before anybody is told that the member is gone.
-  if (change.next.state.epoch != change.before.epoch)
+  if (change.next.state.epoch != change.before.epoch) {
+    group_.stopReceiving(member);
     member.epoch.store(change.next.state.epoch, std::memory_order_release);
+  }
   for (const halog::Event& line : change.next.effects.log) group_.log(line);
 }
 
@@ -134,13 +136,14 @@ void Management::arm(unsigned member, std::uint32_t epoch, base::Monotonic at) {
 
 void Management::apply(unsigned member, const MemberEvent& event) {
   if (stopped_ || group_.ended()) return;
-  if (missedLogin(member, event)) return attempt(member, state(member).epoch);
+  if (missedLogin(member, event)) return apply(member, event::LoginMissed{state(member).epoch});
   const Change change = meet(member, event);
   const Step& next = change.next;
   const bool recovered = change.before.phase == Phase::Recovering && next.state.phase == Phase::Active;
   // A late call may have suspected it while it was being recovered: that was not about the member as it is now.
   if (recovered) group_.member(member).suspect.store(0, std::memory_order_release);
   const Presence presence = next.effects.serveChanged ? publish() : Presence{};
+  if (recovered) group_.stopReceiving(group_.member(member));
   announce(change);
   tellPresence(presence);
   carryOut(member, next);

@@ -1,5 +1,7 @@
 #include "ha/member_login.h"
 
+#include "ha/repetition.h"
+
 namespace p11ha::ha {
 
 using cryptoki::Fn;
@@ -7,6 +9,9 @@ using cryptoki::makeCall;
 using cryptoki::Outcome;
 
 namespace {
+
+// Of what says nothing of the PIN: without a login the member is of no use, and given up.
+constexpr int kMostTries = 3;
 
 // The last try of a PIN is the application's own: a member whose counter is nearly used up is never given the cached
 // one.
@@ -30,16 +35,20 @@ Outcome logIn(Group& group, GroupMember& member, CK_SESSION_HANDLE session) {
     member.loginGeneration.store(generation, std::memory_order_release);
     return {};
   }
-  if (const Outcome may = mayBeGivenThePin(member, credentials->userType); may.rv != CKR_OK) return may;
   CK_UTF8CHAR empty = 0;
   CK_UTF8CHAR* pin = credentials->pin.empty() ? &empty : credentials->pin.data();
   if (!credentials->pinGiven) pin = nullptr;
   auto* const name = reinterpret_cast<CK_UTF8CHAR*>(credentials->userName.data());
-  const Outcome in =
-      member.token->execute(credentials->userName.empty()
-                                ? makeCall<Fn::Login>(session, credentials->userType, pin, credentials->pin.size())
-                                : makeCall<Fn::LoginUser>(session, credentials->userType, pin, credentials->pin.size(),
-                                                          name, credentials->userName.size()));
+  const auto ask = [&] {
+    if (const Outcome may = mayBeGivenThePin(member, credentials->userType); may.rv != CKR_OK) return may;
+    return member.token->execute(credentials->userName.empty()
+                                     ? makeCall<Fn::Login>(session, credentials->userType, pin, credentials->pin.size())
+                                     : makeCall<Fn::LoginUser>(session, credentials->userType, pin,
+                                                               credentials->pin.size(), name,
+                                                               credentials->userName.size()));
+  };
+  Outcome in = ask();
+  for (Repetition repetition(kMostTries); repetition.isWorthIt(*member.token, session, in.rv);) in = ask();
   if (in.rv != CKR_OK && in.rv != CKR_USER_ALREADY_LOGGED_IN) return in;
   member.loginGeneration.store(credentials->generation, std::memory_order_release);
   return {};

@@ -111,6 +111,7 @@ class Transition {
 
   void operator()(const event::AttemptFailed& e) {
     if (!recoversUnder(e.epoch)) return;
+    if (e.received) ++state().epoch;
     state().lastError = e.rv;
     if (e.cause == Cause::Replaced) {
       giveUp(Cause::Replaced);
@@ -138,6 +139,12 @@ class Transition {
     } else {
       wait();
     }
+  }
+
+  void operator()(const event::LoginMissed& e) {
+    if (!recoversUnder(e.epoch)) return;
+    ++state().epoch;
+    effects().startAttempt = true;
   }
 
   void operator()(const event::LoginStarted&) {

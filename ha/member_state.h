@@ -102,6 +102,11 @@ struct AttemptFailed {
   CK_RV rv = CKR_OK;
   Cause cause = Cause::None;  // what the attempt met, if that changes what the outage is
   std::string problem{};      // as in Unreachable
+  bool received = false;      // calls have reached it meanwhile: what they know of it is void
+};
+/// Somebody has logged in or out since the attempt that succeeded looked: it is begun anew.
+struct LoginMissed {
+  std::uint32_t epoch = 0;
 };
 /// The application logs in again: members refused for their login are tried again.
 struct LoginStarted {};
@@ -117,10 +122,11 @@ struct GroupEnded {};
 struct PolicyChanged {};
 }  // namespace event
 
-using MemberEvent = std::variant<event::Unreachable, event::Failed, event::Deactivated, event::LoginRefused,
-                                 event::AttemptDue, event::AttemptSucceeded, event::AttemptFailed, event::LoginStarted,
-                                 event::RecoverNow, event::Poisoned, event::NotActivated, event::Refused,
-                                 event::Removed, event::Added, event::PolicyChanged, event::GroupEnded>;
+using MemberEvent =
+    std::variant<event::Unreachable, event::Failed, event::Deactivated, event::LoginRefused, event::AttemptDue,
+                 event::AttemptSucceeded, event::AttemptFailed, event::LoginStarted, event::RecoverNow, event::Poisoned,
+                 event::NotActivated, event::Refused, event::Removed, event::Added, event::PolicyChanged,
+                 event::GroupEnded, event::LoginMissed>;
 
 /// What the shell has to do after a step, in this order.
 struct Effects {

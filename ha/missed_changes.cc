@@ -34,7 +34,7 @@ Subject MissedChanges::before(const ObjectPtr& object) {
   // What another process has renamed since it was read would be noted under a name that nothing leads to.
   if (group_.policy().synchronize && !object->isSessionObject()) readAgain(object);
   Subject known = subjectOf(object);
-  for (const GroupMember& member : group_.each(group_.view().synced)) {
+  for (const GroupMember& member : group_.each(group_.receivers())) {
     // Another process that makes it may not have come to that member when it was looked for.
     const Holding seen = object->holding(member.index, member.epoch.load(std::memory_order_acquire));
     const bool mayHaveCome = (seen == Holding::Absent || seen == Holding::Unknown) && !object->isSessionObject();
@@ -71,7 +71,7 @@ void MissedChanges::changed(Session& session, const Subject& before, const Objec
 void MissedChanges::made(Session& session, const ObjectPtr& object) {
   if (!group_.policy().synchronize || object->isSessionObject()) return;
   const bool degraded = isDegraded();
-  const MemberMask members = group_.well(group_.view().synced);
+  const MemberMask members = group_.receivers();
   // Another process may have destroyed it before.
   for (GroupMember& member : group_.each(degraded ? members : 0))
     catalog_.readNotes(member, member.epoch.load(std::memory_order_acquire), &GroupMember::control);
@@ -107,7 +107,7 @@ void MissedChanges::made(Session& session, const ObjectPtr& object) {
 void MissedChanges::note(Session& session, const Note& note, const Reached& reached) {
   bool written = false;
   Outcome refusal{CKR_DEVICE_ERROR};
-  for (GroupMember& member : group_.each(reached.done & group_.well(group_.view().synced))) {
+  for (GroupMember& member : group_.each(reached.done & group_.receivers())) {
     const Outcome outcome = writeOn(member, session, note);
     written = written || outcome.rv == CKR_OK;
     if (outcome.rv != CKR_OK && !isLoss(outcome)) refusal = outcome;

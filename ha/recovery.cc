@@ -43,19 +43,32 @@ MemberEvent Recovery::attempt(GroupMember& member, std::uint32_t epoch) {
     return event::AttemptFailed{epoch, read.rv};
   if (isInitialisedAnew(member, epoch, login))
     return event::AttemptFailed{epoch, CKR_TOKEN_NOT_RECOGNIZED, Cause::Replaced};
-  // What is made while it is given its copies is given to it before it serves: the application may end once it does.
-  // One that makes things as fast as they can be copied would keep it away: the rest comes once calls reach it, too.
+  return giveWhatItLacks(member, epoch);
+}
+
+// What is made while it is given its copies is given to it before it serves: the application may end once it does.
+// Applications that make things as fast as they can be copied would keep it away for good, did their calls not reach it
+// from the first copies on.
+MemberEvent Recovery::giveWhatItLacks(GroupMember& member, std::uint32_t epoch) {
+  bool received = false;
+  const auto failed = [&](CK_RV rv) {
+    group_.stopReceiving(member);
+    return event::AttemptFailed{epoch, rv, Cause::None, {}, received};
+  };
   std::uint64_t tokenObjects = 0;
   Resync::Result result;
   for (int round = 0; round < kMostRounds; ++round) {
-    const std::uint64_t before = result.tokenObjects;
     result = resync_.bringBack(member, epoch);
-    if (result.outcome.rv != CKR_OK) return event::AttemptFailed{epoch, result.outcome.rv};
+    if (result.outcome.rv != CKR_OK) return failed(result.outcome.rv);
     tokenObjects += result.tokenObjects;
     if (result.tokenObjects == 0 && result.isWhole) break;
-    if (round > 1 && result.tokenObjects > before / 2) break;
+    if (received && !group_.isReceiving(member)) return failed(CKR_DEVICE_ERROR);
+    if (!received && result.hadTurn) {
+      group_.receive(member);
+      received = true;
+    }
   }
-  if (!result.hadTurn) return event::AttemptFailed{epoch, CKR_FUNCTION_FAILED};
+  if (!result.hadTurn) return failed(CKR_FUNCTION_FAILED);
   member.heldBefore.clear();
   member.isNew.store(false);
   return event::AttemptSucceeded{epoch, tokenObjects};

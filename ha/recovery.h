@@ -30,6 +30,7 @@ class Recovery {
   void settleAlone(GroupMember& member, std::uint32_t epoch) P11HA_EXCLUDES(member.attempting);
   void untilWhole(GroupMember& member, std::uint32_t epoch, const std::function<Resync::Result()>& run);
   void share(GroupMember& member) P11HA_EXCLUDES(member.attempting);
+  MemberEvent giveWhatItLacks(GroupMember& member, std::uint32_t epoch) P11HA_REQUIRES(member.attempting);
   cryptoki::Outcome connect(GroupMember& member, std::uint32_t epoch);
   cryptoki::Outcome follow(GroupMember& member, std::uint32_t epoch);
   void rememberHeld(GroupMember& member) P11HA_REQUIRES(member.attempting);

@@ -146,9 +146,10 @@ void Resync::run(View& view, Turns& turns) {
       if (isHere) act(view, action);
       continue;
     }
-    // What changes on the source comes before all copies. A member that serves may miss a change of what was taken.
-    const bool serves = (group_.view().synced & view.state.returned) != 0;
-    if (copies == 0 && !serves) parcels = takeAhead(view, actions);
+    // What changes on the source comes before all copies. A member that calls reach may miss a change of what was
+    // taken.
+    const bool isReached = (group_.receivers() & view.state.returned) != 0;
+    if (copies == 0 && !isReached) parcels = takeAhead(view, actions);
     const std::size_t index = copies++;
     if (isHere) copy(view, action, parcels == nullptr ? std::nullopt : parcels->take(index));
   }

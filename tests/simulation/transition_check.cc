@@ -78,13 +78,18 @@ void TransitionCheck::check(const MemberState& before, const MemberEvent& event,
   expect(count<halog::AttemptsExceeded>(log) == 0 || is == Phase::GivenUp, serial, "it is given up in words only");
   expect(count<halog::NewMember>(log) == (was == Phase::Removed && is != Phase::Removed ? 1U : 0U), serial,
          "that it is new is not said once");
-  expect((state.epoch != before.epoch) == (left || (named && is != was)), serial, "its epochs are not its outages");
+  const auto* const attempt = std::get_if<ha::event::AttemptFailed>(&event);
+  const bool received = failed && attempt != nullptr && attempt->received;
+  const bool begunAnew =
+      std::holds_alternative<ha::event::LoginMissed>(event) && was == Phase::Recovering && after.effects.startAttempt;
+  expect((state.epoch != before.epoch) == (left || received || begunAnew || (named && is != was)), serial,
+         "its epochs are not its outages");
   expect(state.nextAttempt.has_value() == (is == Phase::Down), serial,
          "it is down without a next attempt, or not down with one");
   expect(!after.effects.timer || *after.effects.timer >= now, serial, "its next attempt is in the past");
   expect(after.effects.timer.has_value() == (is == Phase::Down && (was != Phase::Down || after.effects.cancelTimer)),
          serial, "no timer for its next attempt");
-  expect(after.effects.startAttempt == (is == Phase::Recovering && was != Phase::Recovering), serial,
+  expect(after.effects.startAttempt == (is == Phase::Recovering && (was != Phase::Recovering || begunAnew)), serial,
          "it recovers and nobody tries");
   if (std::holds_alternative<ha::event::AttemptDue>(event) && is == Phase::Recovering && policy.attempts >= 0 &&
       !state.poisoned)
