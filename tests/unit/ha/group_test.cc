@@ -110,6 +110,21 @@ TEST_F(GroupTest, ALossUnderAStaleEpochIsNoLoss) {
   EXPECT_FALSE(group.member(0).isSuspect());
 }
 
+TEST_F(GroupTest, AMemberUnderRecoveryReceivesChangesUntilACallLosesIt) {
+  group.publish(makeView(0b101, 0b100));
+  EXPECT_EQ(group.receivers(), 0b101U);
+  group.receive(group.member(1));
+  EXPECT_TRUE(group.isReceiving(group.member(1)));
+  EXPECT_EQ(group.receivers(), 0b111U);
+  EXPECT_EQ(group.callable(), 0b001U) << "it does not serve";
+  lose(1, 1);
+  EXPECT_FALSE(group.isReceiving(group.member(1)));
+  EXPECT_EQ(group.receivers(), 0b101U);
+  EXPECT_EQ(losses, 0) << "whoever recovers it finds out";
+  lose(0, 1);
+  EXPECT_EQ(group.receivers(), 0b100U);
+}
+
 TEST_F(GroupTest, CallsAvoidAMemberBeforeManagementFollows) {
   EXPECT_EQ(group.callable(), 0b011U);
   lose(0, 1);

@@ -54,6 +54,8 @@ std::vector<MemberEvent> epochEvents(std::uint32_t epoch) {
           event::AttemptDue{epoch},
           event::AttemptSucceeded{epoch, 3},
           event::AttemptFailed{epoch, CKR_DEVICE_ERROR, {}},
+          event::AttemptFailed{epoch, CKR_DEVICE_ERROR, {}, {}, true},
+          event::LoginMissed{epoch},
           event::AttemptFailed{epoch, CKR_TOKEN_NOT_RECOGNIZED, Cause::Replaced},
           event::AttemptFailed{epoch, CKR_PIN_INCORRECT, Cause::LoginRefused},
           event::AttemptFailed{epoch, CKR_USER_NOT_LOGGED_IN, Cause::NotActivated},
@@ -96,6 +98,8 @@ TEST(MemberState, EventsThatDoNotFitThePhaseChangeNothing) {
       {Phase::Active, Phase::Down, Phase::Recovering, Phase::GivenUp},
       {Phase::Removed},
       {Phase::Down},
+      {Phase::Down, Phase::Recovering},
+      {Phase::Recovering},
   };
   std::vector<MemberEvent> events = epochEvents(7);
   events.insert(events.begin(), event::Unreachable{CKR_TOKEN_NOT_PRESENT});
@@ -107,6 +111,7 @@ TEST(MemberState, EventsThatDoNotFitThePhaseChangeNothing) {
   events.emplace_back(event::Removed{});
   events.emplace_back(event::Added{});
   events.emplace_back(event::PolicyChanged{});
+  events.emplace_back(event::GroupEnded{});
   for (const MemberEvent& event : events) {
     for (const Phase phase : kPhases) {
       const auto& right = fits[event.index()];
@@ -195,6 +200,19 @@ TEST(MemberState, AFailedAttemptIsLoggedWithItsNumberAndTriedAgain) {
   EXPECT_EQ(after.effects.log, (Log{halog::RecoveryFailed{3, kSerial, kDeviceError}}));
   EXPECT_EQ(after.effects.timer, kNow + kInterval);
   EXPECT_FALSE(after.effects.serveChanged);
+}
+
+TEST(MemberState, WhatCallsLearntOfAMemberInAFailedAttemptIsVoid) {
+  const MemberState recovering = stateOf(Phase::Recovering, Cause::Dropped, 3);
+  const Step after = stepped(recovering, event::AttemptFailed{7, CKR_DEVICE_ERROR, Cause::None, {}, true});
+  EXPECT_TRUE(after.state == (MemberState{Phase::Down, Cause::Dropped, 8, 3, CKR_DEVICE_ERROR}));
+}
+
+TEST(MemberState, ALoginAmidAnAttemptBeginsItAnew) {
+  const Step after = stepped(stateOf(Phase::Recovering, Cause::Dropped, 3), event::LoginMissed{7});
+  EXPECT_TRUE(after.state == stateOf(Phase::Recovering, Cause::Dropped, 3, 8));
+  EXPECT_TRUE(after.effects.startAttempt);
+  EXPECT_EQ(after.effects.log, Log{});
 }
 
 TEST(MemberState, TheLastAttemptIsFollowedByAttemptsExceeded) {
