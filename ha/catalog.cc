@@ -148,6 +148,13 @@ Outcome Catalog::readNotes(GroupMember& member, std::uint32_t epoch, OwnSession 
   return {};
 }
 
+notes::Subject Catalog::subjectOf(const ObjectPtr& object) {
+  beforeHandingOut(object);
+  notes::Subject subject = notes::subjectOf(object->identity());
+  subject.witness = object->witness();
+  return subject;
+}
+
 std::vector<ObjectPtr> Catalog::findNew(const notes::Subject& subject, GroupMember& member, std::uint32_t epoch) {
   std::vector<InventoryEntry> entries;
   {

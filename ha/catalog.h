@@ -33,6 +33,9 @@ class Catalog {
   /// Reads what other processes have noted on that member, or taken away there, since it was looked at.
   cryptoki::Outcome readNotes(GroupMember& member, std::uint32_t epoch, OwnSession own);
 
+  /// What the object is known by.
+  notes::Subject subjectOf(const ObjectPtr& object);
+
   /// Objects of that member that were not known before and are the one that a note is about, under the same name.
   std::vector<ObjectPtr> findNew(const notes::Subject& subject, GroupMember& member, std::uint32_t epoch);
 

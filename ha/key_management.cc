@@ -116,6 +116,8 @@ void KeyManagement::madeAlso(Session& session, const ObjectPtr& object, GroupMem
                              CK_OBJECT_HANDLE handle) {
   if (object->isSessionObject()) session.members[member.index].hasObjects = true;
   catalog_.madeAlso(object, member, epoch, handle);
+  // Another process may be giving it to the member just now (Resync::giveWay).
+  if (!object->isSessionObject() && group_.isReceiving(member)) removeLate(session, catalog_.subjectOf(object), member);
 }
 
 void KeyManagement::unsynced(GroupMember& member, const ObjectPtr& object, const Outcome& outcome) {
@@ -381,20 +383,20 @@ void KeyManagement::remove(Session& session, const ObjectPtr& object, const note
   const Reached reached = elsewhere(session, object, done, call);
   if (object->isSessionObject()) return;
   missed_.destroyed(session, before, reached);
-  if (reached.unsure != 0 && group_.policy().synchronize) removeLate(session, before);
+  if (reached.unsure != 0 && group_.policy().synchronize) {
+    // Whoever puts a copy somewhere looks for tombstones afterwards (Resync::takeBack), as this looks for copies after
+    // it has written one: one of the two finds the other.
+    for (GroupMember& member : group_.each(group_.receivers())) removeLate(session, before, member);
+  }
   if (object->mayBeGenerated()) records_.destroyed(object->identity());
 }
 
-// Whoever puts a copy somewhere looks for tombstones afterwards (Resync::takeBack), as this looks for copies after it
-// has written one: one of the two finds the other.
-void KeyManagement::removeLate(Session& session, const notes::Subject& about) {
-  for (GroupMember& member : group_.each(group_.receivers())) {
-    const std::uint32_t epoch = member.epoch.load(std::memory_order_acquire);
-    for (const ObjectPtr& late : catalog_.findNew(about, member, epoch)) {
-      const CK_OBJECT_HANDLE there = late->at(member.index, epoch);
-      group_.objects.remove(late);
-      failover_.callOn(member, epoch, session, makeCall<Fn::DestroyObject>(CK_SESSION_HANDLE{0}, there));
-    }
+void KeyManagement::removeLate(Session& session, const notes::Subject& about, GroupMember& member) {
+  const std::uint32_t epoch = member.epoch.load(std::memory_order_acquire);
+  for (const ObjectPtr& late : catalog_.findNew(about, member, epoch)) {
+    const CK_OBJECT_HANDLE there = late->at(member.index, epoch);
+    group_.objects.remove(late);
+    failover_.callOn(member, epoch, session, makeCall<Fn::DestroyObject>(CK_SESSION_HANDLE{0}, there));
   }
 }
 

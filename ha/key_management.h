@@ -92,8 +92,8 @@ class KeyManagement {
   /// The same call on the other members that hold the object.
   Reached elsewhere(Session& session, const ObjectPtr& object, MemberMask done, cryptoki::Call call)
       P11HA_REQUIRES(session.mutex);
-  /// Destroys what a process that did not know of the tombstone yet has put there meanwhile.
-  void removeLate(Session& session, const notes::Subject& about) P11HA_REQUIRES(session.mutex);
+  /// Destroys what another process has put there meanwhile.
+  void removeLate(Session& session, const notes::Subject& about, GroupMember& member) P11HA_REQUIRES(session.mutex);
 
   Group& group_;
   Catalog& catalog_;

@@ -15,10 +15,9 @@ using notes::Subject;
 using notes::Tombstone;
 
 Subject MissedChanges::subjectOf(const ObjectPtr& object) {
-  catalog_.beforeHandingOut(object);
-  Subject subject = notes::subjectOf(object->identity());
+  Subject subject = catalog_.subjectOf(object);
   // It is kept from whoever may not see the key.
-  if (subject.isPrivate) subject.witness = object->witness();
+  if (!subject.isPrivate) subject.witness.reset();
   return subject;
 }
 

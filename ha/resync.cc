@@ -181,6 +181,31 @@ void Resync::takeBack(View& view) {
     view.result.isWhole = false;
     if ((seen & bit(target)) != 0) destroy(view, {SyncAction::What::Destroy, target, index, 0, 0, {}, {}});
   }
+  giveWay(view, seen);
+}
+
+// A call that makes an object on one member after another may have come to the target meanwhile: it, too, looks whether
+// it was first (KeyManagement::madeAlso), and it is the copy that goes.
+void Resync::giveWay(View& view, MemberMask seen) {
+  CK_OBJECT_HANDLE newest = 0;
+  for (const ObjectPtr& object : view.objects) newest = std::max(newest, object->handle());
+  std::vector<ObjectPtr> fresh = group_.objects.all();
+  std::erase_if(fresh,
+                [&](const ObjectPtr& object) { return object->handle() <= newest || object->isSessionObject(); });
+  for (const auto& [index, target] : view.copied) {
+    const ObjectPtr& object = view.objects[index];
+    const std::uint32_t epoch = view.epochs.at(target);
+    for (const ObjectPtr& other : fresh) {
+      const CK_OBJECT_HANDLE own = object->at(target, epoch);
+      const CK_OBJECT_HANDLE theirs = other->at(target, epoch);
+      if ((seen & bit(target)) == 0 || own == CK_INVALID_HANDLE || theirs == CK_INVALID_HANDLE || !other->alive() ||
+          nameOf(other->identity()) != nameOf(object->identity()) ||
+          catalog_.proveAbout(catalog_.subjectOf(object), other, bit(target), kOwn) != Proof::Same)
+        continue;
+      destroyAt(view, target, own);
+      catalog_.madeAlso(object, group_.member(target), epoch, theirs);
+    }
+  }
 }
 
 // A source gives the next objects while the target takes the present one.

@@ -98,11 +98,13 @@ class Resync {
   static void leaveOut(View& view, CK_OBJECT_HANDLE newest);
   void run(View& view, Turns& turns);
   void takeBack(View& view);
+  void giveWay(View& view, MemberMask seen);
   std::vector<notes::Note> newTombstones(const View& view) const;
   using Parcels = Ahead<Cloner::Parcel>;
   std::unique_ptr<Parcels> takeAhead(const View& view, const std::vector<SyncAction>& actions);
   void act(View& view, const SyncAction& action);
   void destroy(View& view, const SyncAction& action);
+  cryptoki::Outcome destroyAt(View& view, unsigned member, CK_OBJECT_HANDLE handle);
   void change(View& view, const SyncAction& action);
   void copy(View& view, const SyncAction& action, std::optional<Cloner::Parcel> parcel);
   void writeNote(View& view, const SyncAction& action);

@@ -83,12 +83,16 @@ void Resync::answered(View& view, GroupMember& member, std::size_t object, const
       describe(view.objects[object]->identity()), member.serial, {outcome.rv, cryptoki::returnCodeName(outcome.rv)}});
 }
 
+Outcome Resync::destroyAt(View& view, unsigned member, CK_OBJECT_HANDLE handle) {
+  return onMember(view, member, [&](GroupMember& on, CK_SESSION_HANDLE session) {
+    return on.token->execute(makeCall<Fn::DestroyObject>(session, handle));
+  });
+}
+
 void Resync::destroy(View& view, const SyncAction& action) {
   const ObjectPtr& object = view.objects[action.object];
   const CK_OBJECT_HANDLE at = object->at(action.member, view.epochs.at(action.member));
-  Outcome outcome = onMember(view, action.member, [&](GroupMember& on, CK_SESSION_HANDLE session) {
-    return on.token->execute(makeCall<Fn::DestroyObject>(session, at));
-  });
+  Outcome outcome = destroyAt(view, action.member, at);
   GroupMember& member = group_.member(action.member);
   // Another process may have been first.
   if (outcome.rv == CKR_OBJECT_HANDLE_INVALID) outcome = {};
@@ -146,9 +150,7 @@ void Resync::copy(View& view, const SyncAction& action, std::optional<Cloner::Pa
       case Copied::Result::Done:
         if (!catalog_.madeAlso(object, target, epoch, copied.handle)) {
           // Destroyed while it was being copied.
-          onMember(view, action.member, [&](GroupMember& on, CK_SESSION_HANDLE session) {
-            return on.token->execute(makeCall<Fn::DestroyObject>(session, copied.handle));
-          });
+          destroyAt(view, action.member, copied.handle);
         } else if (!object->isSessionObject()) {
           view.copied.emplace_back(action.object, action.member);
           if (&target == view.returned) ++view.result.tokenObjects;
@@ -270,9 +272,7 @@ void Resync::removeNote(View& view, const SyncAction& action) {
   const auto [begin, end] = view.noteHandles[action.note].equal_range(action.member);
   for (auto each = begin; each != end; ++each) {
     const CK_OBJECT_HANDLE handle = each->second;
-    const Outcome outcome = onMember(view, action.member, [&](GroupMember& on, CK_SESSION_HANDLE session) {
-      return on.token->execute(makeCall<Fn::DestroyObject>(session, handle));
-    });
+    const Outcome outcome = destroyAt(view, action.member, handle);
     if (outcome.rv == CKR_OK || outcome.rv == CKR_OBJECT_HANDLE_INVALID) {
       group_.dropNote(action.member, handle);
     } else {

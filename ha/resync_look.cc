@@ -104,10 +104,7 @@ void Resync::settleDoubts(View& view) {
 
 // By what the one would be known by if it were noted.
 Proof Resync::proveSame(const View& view, std::size_t one, std::size_t other) {
-  catalog_.beforeHandingOut(view.objects[one]);
-  Subject subject = notes::subjectOf(view.objects[one]->identity());
-  subject.witness = view.objects[one]->witness();
-  return catalog_.proveAbout(subject, view.objects[other], view.state.here, kOwn);
+  return catalog_.proveAbout(catalog_.subjectOf(view.objects[one]), view.objects[other], view.state.here, kOwn);
 }
 
 // They are one object: what was bound to the former is to the latter from now on.
