@@ -35,6 +35,9 @@ class InterceptedMember final : public cryptoki::Member {
     return member_->execute(call);
   }
 
+  /// The same token, past the script: as another process reaches it.
+  cryptoki::Member& behind() { return *member_; }
+
   CK_RV attachRv = CKR_OK;
   Intercept intercept;
 

@@ -125,6 +125,17 @@ TEST_F(GroupTest, AMemberUnderRecoveryReceivesChangesUntilACallLosesIt) {
   EXPECT_EQ(group.receivers(), 0b100U);
 }
 
+// An attempt to recover it finds out what it cannot do.
+TEST_F(GroupTest, AMemberThatIsDownCannotBeLost) {
+  group.publish(makeView(0b101, 0b100));
+  lose(1, 1);
+  EXPECT_EQ(losses, 0);
+  EXPECT_FALSE(group.member(1).isSuspect()) << "else it would be avoided once it serves";
+  group.publish(makeView(0b111, 0b100));
+  lose(1, 1);
+  EXPECT_EQ(losses, 1);
+}
+
 TEST_F(GroupTest, CallsAvoidAMemberBeforeManagementFollows) {
   EXPECT_EQ(group.callable(), 0b011U);
   lose(0, 1);

@@ -307,5 +307,47 @@ TEST(Object, IsUnboundOnlyFromTheHandleThatIsMeant) {
   EXPECT_FALSE(object.unbind(0, 1, 7, Holding::Unknown));
 }
 
+// What is renamed keeps its handle.
+TEST(Object, HasGoneFromAMemberThatWasSeenToHoldIt) {
+  Object object(1, 0, Identity());
+  object.markAbsent(0, 1);
+  EXPECT_FALSE(object.hasGone(0, 1)) << "it never was there";
+  object.bind(0, 1, 7, Holding::Claimed);
+  EXPECT_FALSE(object.hasGone(0, 1));
+  object.unbind(0, 1, 7, Holding::Unknown);
+  EXPECT_TRUE(object.hasGone(0, 1));
+  object.markAbsent(0, 1);
+  EXPECT_TRUE(object.hasGone(0, 1)) << "nor was it there when it was looked for once more";
+  EXPECT_EQ(object.holding(0, 1), Holding::Absent);
+  EXPECT_FALSE(object.hasGone(1, 1)) << "another member";
+  object.bind(0, 1, 8, Holding::Held);
+  EXPECT_FALSE(object.hasGone(0, 1)) << "it is there again";
+  object.markAbsent(0, 1);
+  EXPECT_TRUE(object.hasGone(0, 1));
+}
+
+TEST(Object, HasNotGoneFromAMemberOfWhichNothingIsKnownAnyMore) {
+  Object object(1, 0, Identity());
+  object.bind(0, 1, 7, Holding::Held);
+  object.forget(0, 1);
+  EXPECT_FALSE(object.hasGone(0, 1)) << "its handles may be others";
+  object.bind(0, 1, 7, Holding::Held);
+  object.unbind(0, 1, 7, Holding::Absent);
+  ASSERT_TRUE(object.hasGone(0, 1));
+  object.forget(0, 1);
+  EXPECT_FALSE(object.hasGone(0, 1));
+}
+
+TEST(Object, HasNotGoneInAnotherLifeOfTheMember) {
+  Object object(1, 0, Identity());
+  object.bind(0, 1, 7, Holding::Held);
+  object.unbind(0, 1, 7, Holding::Absent);
+  ASSERT_TRUE(object.hasGone(0, 1));
+  EXPECT_FALSE(object.hasGone(0, 2));
+  object.markAbsent(0, 2);
+  EXPECT_FALSE(object.hasGone(0, 2)) << "in this life it was not seen there";
+  EXPECT_FALSE(object.hasGone(0, 1));
+}
+
 }  // namespace
 }  // namespace p11ha::ha

@@ -2,6 +2,7 @@
 #include <set>
 #include <utility>
 
+#include "tests/unit/ha/answers.h"
 #include "tests/unit/ha/virtual_token_fixture.h"
 
 namespace p11ha::ha {
@@ -12,7 +13,21 @@ using test::Fn;
 using test::Log;
 using test::makeCall;
 using test::ScriptedMember;
-using VirtualTokenLogin = test::VirtualTokenTest;
+
+class VirtualTokenLogin : public test::VirtualTokenTest {
+ protected:
+  /// The next start() is another application's, with the same members.
+  void startOver() {
+    token->stop();
+    scheduler.run();
+    token.reset();
+    scheduler.clear();
+    for (const auto& member : members) {
+      member->script = nullptr;
+      member->made.clear();
+    }
+  }
+};
 
 TEST_F(VirtualTokenLogin, AWrongPinIsAskedOfThePrimaryOnly) {
   startOpen();
@@ -73,10 +88,7 @@ TEST_F(VirtualTokenLogin, TheLastTryOfAPinIsNeverSpentOnTheCachedOne) {
     EXPECT_EQ(members[2]->count(Fn::Login), 0U);
     EXPECT_EQ(news(), (Log{halog::LoginFailed{"C", {CKR_PIN_LOCKED, "CKR_PIN_LOCKED"}}}));
     members[2]->tokenFlags &= ~flag;
-    token->stop();
-    scheduler.run();
-    token.reset();
-    scheduler.clear();
+    startOver();
   }
 }
 
@@ -117,6 +129,47 @@ TEST_F(VirtualTokenLogin, AMemberLostInALoginWaitsForTheNextOne) {
   forgetNews();
   EXPECT_EQ(login(session), CKR_OK);
   EXPECT_EQ(news(), (Log{halog::ReenableMember{"A"}, halog::Recovered{1, "A"}}));
+}
+
+// What says nothing of the PIN, from a member that is there.
+TEST_F(VirtualTokenLogin, WhereAMemberCannotTellJustNowTheNextIsAsked) {
+  for (const CK_RV rv : test::kAsk) {
+    startOpen();
+    members[0]->script = test::answering(Fn::Login, {rv});
+    EXPECT_EQ(login(session, "wrong"), CKR_PIN_INCORRECT) << rv;
+    EXPECT_EQ(members[1]->count(Fn::Login), 1U);
+    EXPECT_EQ(members[2]->count(Fn::Login), 0U) << "B has said what is to be said of it";
+    EXPECT_TRUE(news().empty());
+    // And it is asked again as one of the others.
+    members[0]->script = [&, rv](const test::Call& made) -> std::optional<test::Outcome> {
+      if (made.fn != Fn::Login) return std::nullopt;
+      members[0]->script = nullptr;
+      return test::Outcome{rv};
+    };
+    EXPECT_EQ(login(session), CKR_OK) << rv;
+    for (const auto& member : members) EXPECT_TRUE(member->loggedIn());
+    EXPECT_TRUE(news().empty());
+    startOver();
+  }
+}
+
+TEST_F(VirtualTokenLogin, WhereNoMemberCanTellJustNowTheApplicationHearsIt) {
+  startOpen();
+  for (const auto& member : members) member->script = test::answering(Fn::Login, {CKR_GENERAL_ERROR});
+  EXPECT_EQ(login(session), CKR_GENERAL_ERROR);
+  for (const auto& member : members) EXPECT_EQ(member->count(Fn::Login), 1U);
+  EXPECT_TRUE(news().empty()) << "nobody is lost by it";
+}
+
+// As one whose process was killed.
+TEST_F(VirtualTokenLogin, OneThatSaysNothingAndIsNotThereAnyMoreIsLost) {
+  startOpen();
+  members[0]->script = [&](const test::Call& made) -> std::optional<test::Outcome> {
+    if (made.fn != Fn::Login && made.fn != Fn::GetTokenInfo) return std::nullopt;
+    return test::Outcome{CKR_GENERAL_ERROR};
+  };
+  EXPECT_EQ(login(session, "wrong"), CKR_PIN_INCORRECT);
+  EXPECT_EQ(news(), (Log{halog::LoginFailed{"A", {CKR_GENERAL_ERROR, "CKR_GENERAL_ERROR"}}}));
 }
 
 // By what a token says whose users cannot log in now: one that was deactivated, one whose users have no PIN.

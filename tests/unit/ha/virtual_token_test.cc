@@ -2,6 +2,7 @@
 #include <map>
 #include <set>
 
+#include "tests/unit/ha/answers.h"
 #include "tests/unit/ha/virtual_token_fixture.h"
 
 namespace p11ha::ha {
@@ -56,6 +57,30 @@ TEST_F(VirtualTokenTest, AllMembersLostIsSaidOnceAndSessionsSurviveIt) {
   scheduler.advance(seconds(60));
   EXPECT_EQ(lines<halog::Recovered>(), 3U);
   EXPECT_EQ(signers(), (std::set<std::string>{"A", "B", "C"})) << "the same session, the same key handle";
+}
+
+TEST_F(VirtualTokenTest, OfTheTokenAnotherMemberTellsWhereOneCannotJustNow) {
+  startServing();
+  CK_TOKEN_INFO info{};
+  for (const CK_RV rv : test::kAsk) {
+    members[0]->script = test::answering(Fn::GetTokenInfo, {rv});
+    EXPECT_EQ(token->call(makeCall<Fn::GetTokenInfo>(CK_SLOT_ID{0}, &info)), CKR_OK) << rv;
+  }
+  const std::size_t asked = members[2]->count(Fn::GetTokenInfo);
+  for (const auto& member : members) member->script = test::answering(Fn::GetTokenInfo, {CKR_GENERAL_ERROR});
+  EXPECT_EQ(token->call(makeCall<Fn::GetTokenInfo>(CK_SLOT_ID{0}, &info)), CKR_GENERAL_ERROR);
+  EXPECT_EQ(members[2]->count(Fn::GetTokenInfo), asked + 1) << "no member can";
+  scheduler.run();
+  EXPECT_TRUE(news().empty()) << "none of them is lost by it";
+}
+
+// As SoftHSM does once the last session of a process on the token is closed.
+TEST_F(VirtualTokenTest, AMemberThatGivesItsObjectsOtherHandlesHoldsTheSameObjects) {
+  startServing();
+  for (const auto& member : members) member->renumber();
+  EXPECT_EQ(findKey(session), key);
+  EXPECT_EQ(signers(), (std::set<std::string>{"A", "B", "C"}));
+  EXPECT_TRUE(news().empty());
 }
 
 TEST_F(VirtualTokenTest, StandbyMembersServeOnlyWhereNobodyElseIsLeft) {
