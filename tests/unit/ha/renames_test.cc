@@ -73,7 +73,7 @@ TEST_F(RenamesTest, AnotherGroupsRecordTellsNothing) {
 }
 
 TEST_F(RenamesTest, WhereOneOfEitherNameWasDestroyedItIsACopy) {
-  for (const std::uint8_t name : {'a', 'b'}) {
+  for (const std::uint8_t name : {std::uint8_t{'a'}, std::uint8_t{'b'}}) {
     note(ended(name));
     EXPECT_FALSE(mayBe(Unnoted::JustNow)) << name;
     note(ended(name, true));
