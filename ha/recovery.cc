@@ -61,8 +61,8 @@ MemberEvent Recovery::giveWhatItLacks(GroupMember& member, std::uint32_t epoch) 
     result = resync_.bringBack(member, epoch);
     if (result.outcome.rv != CKR_OK) return failed(result.outcome.rv);
     tokenObjects += result.tokenObjects;
-    if (result.tokenObjects == 0 && result.isWhole) break;
     if (received && !group_.isReceiving(member)) return failed(CKR_DEVICE_ERROR);
+    if (result.tokenObjects == 0 && result.isWhole) break;
     if (!received && result.hadTurn) {
       group_.receive(member);
       received = true;
