@@ -83,7 +83,7 @@ MemberMask Group::well(MemberMask mask) const {
 void Group::lose(GroupMember& member, std::uint32_t epoch, Loss loss, CK_RV rv) {
   if (member.epoch.load(std::memory_order_acquire) != epoch) return;
   // Whoever recovers one that is down already finds out what it cannot do.
-  if ((view().synced & bit(member.index)) == 0) return stopReceiving(member);
+  if ((view().synced & bit(member.index)) == 0) return static_cast<void>(stopReceiving(member));
   // The first to notice tells; the others find it told.
   if (member.suspect.exchange(epoch, std::memory_order_acq_rel) == epoch) return;
   onLoss(member.index, epoch, loss, rv);

@@ -83,7 +83,10 @@ class Group {
   void receive(const GroupMember& member) { receiving_.fetch_or(bit(member.index), std::memory_order_acq_rel); }
   /// False: it has been lost since receive(), or there was none.
   bool isReceiving(const GroupMember& member) const { return (receiving_.load() & bit(member.index)) != 0; }
-  void stopReceiving(const GroupMember& member) { receiving_.fetch_and(~bit(member.index), std::memory_order_acq_rel); }
+  /// False: isReceiving() was.
+  bool stopReceiving(const GroupMember& member) {
+    return (receiving_.fetch_and(~bit(member.index), std::memory_order_acq_rel) & bit(member.index)) != 0;
+  }
 
   /// RecoverWait: waits, by the machine's clock, until a call may go to some member; false if none came back in that
   /// time, or none will. Any thread.

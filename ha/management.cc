@@ -137,12 +137,19 @@ void Management::arm(unsigned member, std::uint32_t epoch, base::Monotonic at) {
 void Management::apply(unsigned member, const MemberEvent& event) {
   if (stopped_ || group_.ended()) return;
   if (missedLogin(member, event)) return apply(member, event::LoginMissed{state(member).epoch});
+  const auto* const succeeded = std::get_if<event::AttemptSucceeded>(&event);
+  const bool received = succeeded != nullptr && succeeded->received;
+  const auto isLost = [&] { return received && !group_.isReceiving(group_.member(member)); };
+  // A call has found it gone since the attempt looked last.
+  if (isLost()) return apply(member, event::AttemptFailed{succeeded->epoch, CKR_DEVICE_ERROR, Cause::None, {}, true});
   const Change change = meet(member, event);
   const Step& next = change.next;
   const bool recovered = change.before.phase == Phase::Recovering && next.state.phase == Phase::Active;
   // A late call may have suspected it while it was being recovered: that was not about the member as it is now.
   if (recovered) group_.member(member).suspect.store(0, std::memory_order_release);
   const Presence presence = next.effects.serveChanged ? publish() : Presence{};
+  // Or finds it so while it is published.
+  if (recovered && isLost()) post(member, event::Failed{next.state.epoch, CKR_DEVICE_ERROR});
   if (recovered) group_.stopReceiving(group_.member(member));
   announce(change);
   tellPresence(presence);

@@ -96,6 +96,7 @@ struct AttemptDue {
 struct AttemptSucceeded {
   std::uint32_t epoch = 0;
   std::uint64_t objects = 0;  // copied to the member
+  bool received = false;      // calls reach it already
 };
 struct AttemptFailed {
   std::uint32_t epoch = 0;

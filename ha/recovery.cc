@@ -71,7 +71,7 @@ MemberEvent Recovery::giveWhatItLacks(GroupMember& member, std::uint32_t epoch) 
   if (!result.hadTurn) return failed(CKR_FUNCTION_FAILED);
   member.heldBefore.clear();
   member.isNew.store(false);
-  return event::AttemptSucceeded{epoch, tokenObjects};
+  return event::AttemptSucceeded{epoch, tokenObjects, received};
 }
 
 void Recovery::settle(GroupMember& member, std::uint32_t epoch) {
