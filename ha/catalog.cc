@@ -166,7 +166,9 @@ std::vector<ObjectPtr> Catalog::findNew(const notes::Subject& subject, GroupMemb
     query.addBytes(CKA_LABEL, subject.label);
     if (subject.objectClass != CKO_DATA) query.addBytes(CKA_ID, subject.id);
     std::vector<CK_OBJECT_HANDLE> handles;
-    if (listObjects(*member.token, control.handle(), query, handles).rv != CKR_OK) return {};
+    const Outcome listed = listObjects(*member.token, control.handle(), query, handles);
+    if (isLoss(listed)) group_.lose(member, epoch, Loss::Dropped, listed.rv);
+    if (listed.rv != CKR_OK) return {};
     for (const CK_OBJECT_HANDLE handle : handles) {
       if (group_.objects.findAt(member.index, handle) != nullptr || group_.objects.hidden(member.index, handle))
         continue;

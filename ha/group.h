@@ -76,9 +76,8 @@ class Group {
   /// Of these, the ones that no call has just found gone.
   MemberMask well(MemberMask mask) const;
 
-  /// Those that changes of objects go to: who is in sync, and members under recovery that get what they lacked. Of
-  /// these, the ones that no call has just found gone.
-  MemberMask receivers() const { return well(view().synced | receiving_.load(std::memory_order_acquire)); }
+  /// Those that changes of objects go to: who is in sync, and members under recovery that get what they lacked.
+  MemberMask receivers() const { return view().synced | receiving_.load(std::memory_order_acquire); }
   /// The member's recovery: from now on nothing is made that it lacks.
   void receive(const GroupMember& member) { receiving_.fetch_or(bit(member.index), std::memory_order_acq_rel); }
   /// False: it has been lost since receive(), or there was none.

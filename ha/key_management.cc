@@ -386,7 +386,7 @@ void KeyManagement::remove(Session& session, const ObjectPtr& object, const note
   if (reached.unsure != 0 && group_.policy().synchronize) {
     // Whoever puts a copy somewhere looks for tombstones afterwards (Resync::takeBack), as this looks for copies after
     // it has written one: one of the two finds the other.
-    for (GroupMember& member : group_.each(group_.receivers())) removeLate(session, before, member);
+    for (GroupMember& member : group_.each(group_.well(group_.receivers()))) removeLate(session, before, member);
   }
   if (object->mayBeGenerated()) records_.destroyed(object->identity());
 }

@@ -104,7 +104,7 @@ void KeyRecords::follow(const ObjectPtr& object, const Identity& before, const T
   const Identity now = object->identity();
   const bool isRenamed = now.label != before.label || now.id != before.id || now.isPrivate != before.isPrivate;
   if (object->isSessionObject() || (!isRenamed && !isNews)) return;
-  for (GroupMember& member : group_.each(group_.receivers() & object->usable())) {
+  for (GroupMember& member : group_.each(group_.well(group_.receivers()) & object->usable())) {
     const std::uint32_t epoch = member.epoch.load(std::memory_order_acquire);
     const std::vector<NoteTable::Held> former = group_.notes.recordsOf(member.index, before);
     if (former.empty() && !isNews) continue;
@@ -118,7 +118,7 @@ void KeyRecords::follow(const ObjectPtr& object, const Identity& before, const T
 void KeyRecords::destroyed(const Identity& key) {
   std::optional<bool> otherIsNamedSo;
   bool isOther = false;
-  for (GroupMember& member : group_.each(group_.receivers())) {
+  for (GroupMember& member : group_.each(group_.well(group_.receivers()))) {
     const std::uint32_t epoch = member.epoch.load(std::memory_order_acquire);
     for (const NoteTable::Held& record : group_.notes.recordsOf(member.index, key)) {
       if (!otherIsNamedSo) {

@@ -70,7 +70,7 @@ void MissedChanges::changed(Session& session, const Subject& before, const Objec
 void MissedChanges::made(Session& session, const ObjectPtr& object) {
   if (!group_.policy().synchronize || object->isSessionObject()) return;
   const bool degraded = isDegraded();
-  const MemberMask members = group_.receivers();
+  const MemberMask members = group_.well(group_.receivers());
   // Another process may have destroyed it before.
   for (GroupMember& member : group_.each(degraded ? members : 0))
     catalog_.readNotes(member, member.epoch.load(std::memory_order_acquire), &GroupMember::control);
@@ -106,7 +106,7 @@ void MissedChanges::made(Session& session, const ObjectPtr& object) {
 void MissedChanges::note(Session& session, const Note& note, const Reached& reached) {
   bool written = false;
   Outcome refusal{CKR_DEVICE_ERROR};
-  for (GroupMember& member : group_.each(reached.done & group_.receivers())) {
+  for (GroupMember& member : group_.each(reached.done & group_.well(group_.receivers()))) {
     const Outcome outcome = writeOn(member, session, note);
     written = written || outcome.rv == CKR_OK;
     if (outcome.rv != CKR_OK && !isLoss(outcome)) refusal = outcome;
